@@ -1,0 +1,36 @@
+# Every chore is a verb. `make setup` needs Python 3.11 and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup rehearse test lint format types bench clean
+
+help:                      ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready        ## the project's own environment in .venv
+
+.venv/.ready: uv.lock pyproject.toml scripts/bootstrap.py
+	@$(PYTHON) scripts/bootstrap.py
+
+rehearse: setup            ## rehearse examples/genba/after; ends with the verdict
+	@$(BIN)/hikkoshi rehearse examples/genba/after $(ARGS)
+
+test: setup lint types     ## every check and every test
+	@$(BIN)/pytest $(ARGS)
+
+lint: setup                ## ruff
+	@$(BIN)/ruff check src tests bench examples scripts
+	@$(BIN)/ruff format --check src tests bench examples scripts
+
+types: setup               ## mypy, strict
+	@$(BIN)/mypy
+
+format: setup              ## let ruff rewrite
+	@$(BIN)/ruff check --fix src tests bench examples scripts
+	@$(BIN)/ruff format src tests bench examples scripts
+
+bench: setup               ## the measures, as ratios, on this machine
+	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:                     ## remove what was made here
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,89 @@
+"""What is recorded while a service runs: one table a kind of fact, rows as plain values.
+
+Writers call `Recorder.record(table, **columns)`; the evidence room turns the rows into DuckDB.
+All times are float seconds since the epoch, UTC, in columns that start with `t`. A column that is
+not known is left out or None. The tables and their columns are in `TABLES`; their meaning is told
+in docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+SCHEMA_VERSION = 1
+
+TABLES: dict[str, dict[str, str]] = {
+    # One planned stretch of a run: a trial, or a part of one ("steady", "failover", …).
+    "trials": {"name": "VARCHAR", "t_start": "DOUBLE", "t_end": "DOUBLE", "outcome": "VARCHAR",
+               "reason": "VARCHAR"},
+    # One request of the load generator. latency_s counts from t_intended, service_s from t_sent.
+    "requests": {"trial": "VARCHAR", "t_intended": "DOUBLE", "t_sent": "DOUBLE",
+                 "latency_s": "DOUBLE", "service_s": "DOUBLE", "status": "INTEGER",
+                 "error": "VARCHAR", "bytes_in": "BIGINT", "bytes_out": "BIGINT",
+                 "method": "VARCHAR", "url": "VARCHAR", "endpoint": "VARCHAR",
+                 "target_group": "VARCHAR"},
+    # One segment or subsegment (X-Ray's words), whichever protocol brought it.
+    "spans": {"trace_id": "VARCHAR", "span_id": "VARCHAR", "parent_id": "VARCHAR",
+              "name": "VARCHAR", "namespace": "VARCHAR", "t_start": "DOUBLE", "t_end": "DOUBLE",
+              "fault": "BOOLEAN", "error": "BOOLEAN", "throttle": "BOOLEAN", "method": "VARCHAR",
+              "url": "VARCHAR", "status": "INTEGER", "sql": "VARCHAR", "source": "VARCHAR"},
+    # pg_stat_statements as it stood at t; `mark` names the moment (before/after which endpoint).
+    "queries": {"t": "DOUBLE", "mark": "VARCHAR", "queryid": "VARCHAR", "query": "VARCHAR",
+                "calls": "BIGINT", "rows": "BIGINT", "total_s": "DOUBLE"},
+    # One endpoint sent serially `requests` times between two marks of `queries`.
+    "probes": {"endpoint": "VARCHAR", "requests": "INTEGER", "mark_before": "VARCHAR",
+               "mark_after": "VARCHAR", "t_start": "DOUBLE", "t_end": "DOUBLE"},
+    # pg_stat_database and pg_stat_activity at t; sessions and deadlocks are cumulative.
+    "database": {"t": "DOUBLE", "instance": "VARCHAR", "role": "VARCHAR", "sessions": "BIGINT",
+                 "deadlocks": "BIGINT", "xacts": "BIGINT", "connections": "INTEGER",
+                 "active": "INTEGER", "idle": "INTEGER", "idle_in_transaction": "INTEGER",
+                 "waiting": "INTEGER", "max_connections": "INTEGER"},
+    # The database server's own log.
+    "database_log": {"t": "DOUBLE", "instance": "VARCHAR", "severity": "VARCHAR",
+                     "sqlstate": "VARCHAR", "message": "VARCHAR", "detail": "VARCHAR",
+                     "statement": "VARCHAR"},
+    # One container at t. cpu_s, throttled_s, periods and throttled_periods are cumulative.
+    "usage": {"t": "DOUBLE", "task": "VARCHAR", "family": "VARCHAR", "container": "VARCHAR",
+              "cpu_s": "DOUBLE", "memory_bytes": "BIGINT", "processes": "INTEGER",
+              "open_files": "INTEGER", "open_files_limit": "INTEGER", "sockets": "INTEGER",
+              "container_cpu_units": "INTEGER"},
+    # One task at t: the sum of its containers, and the limit that holds for it.
+    "task_usage": {"t": "DOUBLE", "task": "VARCHAR", "family": "VARCHAR", "cpu_s": "DOUBLE",
+                   "cpu_limit_vcpu": "DOUBLE", "cpu_is_enforced": "BOOLEAN",
+                   "periods": "BIGINT", "throttled_periods": "BIGINT", "throttled_s": "DOUBLE",
+                   "memory_bytes": "BIGINT", "memory_limit_bytes": "BIGINT",
+                   "memory_is_enforced": "BOOLEAN"},
+    # A line that a container wrote, and what became of it.
+    "logs": {"t": "DOUBLE", "task": "VARCHAR", "container": "VARCHAR", "stream": "VARCHAR",
+             "line": "VARCHAR"},
+    # A record that reached a destination outside the task (Datadog's intake, a log group).
+    "delivered_logs": {"t": "DOUBLE", "destination": "VARCHAR", "record": "VARCHAR"},
+    # A log driver's or router's own counters, cumulative.
+    "log_counters": {"t": "DOUBLE", "task": "VARCHAR", "container": "VARCHAR",
+                     "accepted": "BIGINT", "dropped": "BIGINT"},
+    # A task's state at each change.
+    "task_events": {"t": "DOUBLE", "task": "VARCHAR", "family": "VARCHAR", "group_name": "VARCHAR",
+                    "deployment": "VARCHAR", "last_status": "VARCHAR", "desired_status": "VARCHAR",
+                    "health": "VARCHAR", "stop_code": "VARCHAR", "stopped_reason": "VARCHAR",
+                    "container_exits": "VARCHAR"},
+    "service_events": {"t": "DOUBLE", "service": "VARCHAR", "message": "VARCHAR"},
+    # A target group's targets, counted by health.
+    "targets": {"t": "DOUBLE", "target_group": "VARCHAR", "healthy": "INTEGER",
+                "unhealthy": "INTEGER", "initial": "INTEGER", "draining": "INTEGER"},
+    # A fault as it was injected. proof: what was seen that shows it happened; None: not proven.
+    "faults": {"trial": "VARCHAR", "name": "VARCHAR", "t_injected": "DOUBLE", "t_undone": "DOUBLE",
+               "t_detected": "DOUBLE", "t_recovered": "DOUBLE", "proof": "VARCHAR"},
+    # What an intake refused, counted.
+    "dropped": {"t": "DOUBLE", "intake": "VARCHAR", "reason": "VARCHAR", "count": "BIGINT"},
+}
+
+
+class Recorder(Protocol):
+    """Takes rows; never blocks for long and never raises for want of a reader."""
+
+    def record(self, table: str, **columns: Any) -> None: ...
+
+
+class NoRecorder:
+    def record(self, table: str, **columns: Any) -> None:
+        return None

@@ -1,0 +1,51 @@
+"""Findings: a named problem, the numbers that convinced, and the cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Certainty(StrEnum):
+    FACT = "fact"
+    LIKELY = "likely"
+    HINT = "hint"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One number that convinced: what was measured, over which window, against which threshold."""
+
+    what: str
+    value: str
+    threshold: str | None = None
+    t_start: float | None = None
+    t_end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    rule: str
+    certainty: Certainty
+    subject: str
+    summary: str
+    evidence: tuple[Evidence, ...]
+    advice: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    """Longer texts to show under the finding: both statements of a deadlock, a query, a stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    """A rule that lacked its evidence; the verdict never counts that as good."""
+
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    findings: tuple[Finding, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    clean: tuple[str, ...] = field(default=())
+    """Rules that had their evidence and found nothing."""
