@@ -1,0 +1,176 @@
+"""Ports between the rooms of the region. A room imports these, never another room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOrder:
+    """A task to run. `definition` is the registered task definition in AWS's shape, with the
+    overrides of RunTask already applied; `environment` in it is a list of {name, value}."""
+
+    task_arn: str
+    task_id: str
+    cluster_arn: str
+    cluster_name: str
+    definition: dict[str, Any]
+    group: str
+    """`service:NAME` or `family:NAME`."""
+    deployment: str | None = None
+    """`ecs-svc/N` for a service's task; else None."""
+    availability_zone: str = "ap-northeast-1a"
+    region: str = "ap-northeast-1"
+    account_id: str = "123456789012"
+    platform_version: str = "1.4.0"
+    enable_execute_command: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """AWS's `Container` shape, as a value; None where AWS leaves the member out."""
+
+    name: str
+    runtime_id: str
+    image: str
+    last_status: str = "PENDING"
+    exit_code: int | None = None
+    reason: str | None = None
+    health: str = "UNKNOWN"
+    image_digest: str | None = None
+    cpu: str | None = None
+    memory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One immutable snapshot of a task's life; the runtime publishes a new one at each change."""
+
+    task_arn: str
+    last_status: str
+    desired_status: str
+    containers: tuple[ContainerState, ...]
+    health: str = "UNKNOWN"
+    address: str | None = None
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    connectivity_at: datetime | None = None
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+    started_at: datetime | None = None
+    stopping_at: datetime | None = None
+    execution_stopped_at: datetime | None = None
+    stopped_at: datetime | None = None
+
+
+class TaskRuntime(Protocol):
+    """Runs tasks. All calls are made on the region's event loop."""
+
+    def start(self, order: TaskOrder, publish: Callable[[TaskState], None]) -> None:
+        """Begin the task's life; returns at once. `publish` is called on the loop for every
+        change, the last time with last_status STOPPED."""
+        ...
+
+    def stop(self, task_arn: str, *, code: str, reason: str) -> None:
+        """Ask a task to stop (AWS: desiredStatus becomes STOPPED at once). Idempotent."""
+        ...
+
+    async def execute(
+        self, task_arn: str, container: str | None, command: list[str], timeout_s: float
+    ) -> tuple[int, bytes]:
+        """Run a command in a running container (container None: the first essential one)."""
+        ...
+
+    async def close(self) -> None:
+        """Kill everything, at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TargetHealth:
+    """AWS's words: initial, healthy, unhealthy, draining, unused; reason as `Target.Timeout`."""
+
+    state: str
+    reason: str | None = None
+    description: str | None = None
+
+
+class LoadBalancers(Protocol):
+    """What the ECS scheduler needs of ELBv2. Targets are (address, port)."""
+
+    def has_target_group(self, target_group_arn: str) -> bool: ...
+
+    async def register(self, target_group_arn: str, address: str, port: int) -> None: ...
+
+    async def deregister(self, target_group_arn: str, address: str, port: int) -> None:
+        """Begin draining; `health` says draining until it is over, then unused."""
+        ...
+
+    def health(self, target_group_arn: str, address: str, port: int) -> TargetHealth: ...
+
+
+class SecretStore(Protocol):
+    async def resolve(self, value_from: str, region: str) -> str:
+        """The value behind a `valueFrom`: a Secrets Manager ARN (with `:json-key:stage:version`),
+        an SSM parameter's name or ARN. Raises SecretNotFound with AWS's words."""
+        ...
+
+
+class SecretNotFound(Exception):
+    """The text continues `ResourceInitializationError: unable to pull secrets or registry auth: `
+    (`execution resource retrieval failed: unable to retrieve secret from asm: …`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """One container's log driver: `driver` and `options` are the task definition's own.
+
+    fluentd_socket: the FireLens router's socket on this machine, where there is a router.
+    metadata: what the driver adds to each record (container_id, container_name, source)."""
+
+    task_id: str
+    container: str
+    container_id: str
+    driver: str
+    options: Mapping[str, str]
+    fluentd_socket: str | None = None
+    tag: str | None = None
+    region: str = "ap-northeast-1"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class LogDriver(Protocol):
+    """Takes one container's output. Bounded: when its destination is away it keeps at most its
+    buffer, then drops and counts; it never blocks the container for good."""
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Raw bytes as read from the container (`stdout` or `stderr`), in any pieces."""
+        ...
+
+    async def close(self, timeout_s: float) -> None:
+        """Deliver what is left, for at most that long."""
+        ...
+
+
+class LogDrivers(Protocol):
+    def open(self, target: LogTarget) -> LogDriver:
+        """Raises ValueError for a driver or option that Fargate does not know."""
+        ...
+
+    def last_lines(self, task_id: str, container: str, count: int = 20) -> list[str]: ...
+
+
+class Names(Protocol):
+    """The region's DNS: private names and where they point."""
+
+    def set(self, name: str, addresses: list[str], ttl_s: int = 60) -> None: ...
+
+    def set_alias(self, name: str, target: str, ttl_s: int = 5) -> None:
+        """A CNAME, as RDS endpoints are."""
+        ...
+
+    def remove(self, name: str) -> None: ...
