@@ -1,0 +1,75 @@
+"""Holds a document in AWS's shape against botocore's own service model.
+
+botocore's validator stops at types and says paths in words of its own; this walk has the same
+knowledge, the path as data (for the line), and the nearest known name for an unknown one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import botocore.loaders
+import botocore.model
+
+from hikkoshi.project.documents import Document, KeyPath, nearest
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "string": ((str,), "a string"),
+    "integer": ((int,), "a whole number"),
+    "long": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "double": ((int, float), "a number"),
+    "boolean": ((bool,), "true or false"),
+    "structure": ((dict,), "an object"),
+    "map": ((dict,), "an object"),
+    "list": ((list,), "a list"),
+}
+
+
+@cache
+def input_shape(service: str, operation: str) -> Any:
+    """The input shape of an operation, such as ("ecs", "RegisterTaskDefinition")."""
+    loaded = botocore.loaders.Loader().load_service_model(service, "service-2")
+    return botocore.model.ServiceModel(loaded, service).operation_model(operation).input_shape
+
+
+def check_shape(document: Document, value: Any, shape: Any, key: KeyPath = ()) -> None:
+    """Raises BadInput, with the line, at the first member that AWS would not take."""
+    kinds, words = _KINDS.get(shape.type_name, ((object,), ""))
+    is_bool_for_number = isinstance(value, bool) and bool not in kinds and object not in kinds
+    if not isinstance(value, kinds) or is_bool_for_number:
+        raise document.refuse(key, f"this must be {words}, not {_say(value)}")
+    if shape.type_name == "structure":
+        _check_members(document, value, shape, key)
+    elif shape.type_name == "list":
+        for index, item in enumerate(value):
+            check_shape(document, item, shape.member, (*key, index))
+    elif shape.type_name == "map":
+        for name, item in value.items():
+            check_shape(document, item, shape.value, (*key, name))
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+        raise document.refuse(
+            key, f"AWS does not know the value {value!r} here", nearest(value, shape.enum)
+        )
+
+
+def _check_members(document: Document, value: dict[str, Any], shape: Any, key: KeyPath) -> None:
+    for name, item in value.items():
+        if name not in shape.members:
+            raise document.refuse(
+                (*key, name),
+                f"AWS has no key {name!r} in {shape.name}",
+                nearest(name, shape.members),
+            )
+        if item is None:
+            raise document.refuse((*key, name), "null is not a value that AWS takes", "take it out")
+        check_shape(document, item, shape.members[name], (*key, name))
+    for name in shape.required_members:
+        if name not in value:
+            raise document.refuse(key, f"the key {name!r} is missing in {shape.name}")
+
+
+def _say(value: Any) -> str:
+    kinds: dict[type, str] = {dict: "an object", list: "a list", str: f"the string {value!r}"}
+    return kinds.get(type(value), repr(value))
