@@ -1,0 +1,82 @@
+"""A run's evidence, opened for reading: one DuckDB file with the tables of model/evidence.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from hikkoshi.base.errors import BadInput
+from hikkoshi.model.evidence import SCHEMA_VERSION
+
+
+class EvidenceStore:
+    """Read-only access. `rows` takes only the SQL that this program brings; whatever came from
+    outside is handed over as a parameter."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    @staticmethod
+    def open(path: Path) -> EvidenceStore:
+        """BadInput when there is no such file, or it is not evidence, or it is newer than we."""
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput(
+                "there is no evidence here",
+                where=str(path),
+                fix="name the directory of a run that hikkoshi rehearse made",
+            )
+        try:
+            connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.Error as error:
+            raise BadInput(
+                f"this is not a readable evidence file: {error}",
+                where=str(path),
+                fix="rehearse again; each run writes its own evidence",
+            ) from error
+        connection.execute("SET threads = 2; SET enable_external_access = false;")
+        store = EvidenceStore(connection, path)
+        store._check_version()
+        return store
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def meta(self) -> dict[str, str]:
+        """Facts about the run as text; the keys are in docs/evidence.md."""
+        return {key: value or "" for key, value in self.rows("SELECT key, value FROM meta")}
+
+    def has_rows(self, table: str) -> bool:
+        """Whether anything at all was recorded in that table. `table` is one of TABLES."""
+        return bool(self.rows(f'SELECT 1 FROM "{table}" LIMIT 1'))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> EvidenceStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_version(self) -> None:
+        try:
+            version = int(self.meta().get("schema_version", "0"))
+        except (duckdb.Error, ValueError) as error:
+            self.close()
+            raise BadInput(
+                "this DuckDB file has no evidence of ours",
+                where=str(self.path),
+                fix="name the evidence.duckdb of a run",
+            ) from error
+        if version > SCHEMA_VERSION:
+            self.close()
+            raise BadInput(
+                f"the evidence has schema {version}, this hikkoshi reads up to {SCHEMA_VERSION}",
+                where=str(self.path),
+                fix="read it with the hikkoshi that wrote it, or a newer one",
+            )
