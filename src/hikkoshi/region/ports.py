@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from hikkoshi.region.engine.port import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +176,55 @@ class Names(Protocol):
         ...
 
     def remove(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSample:
+    """A container's usage, read at t (seconds since the epoch)."""
+
+    t: float
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """One container as the metadata endpoint tells it; state has AWS's words for its life."""
+
+    state: ContainerState
+    container_arn: str
+    labels: Mapping[str, str]
+    log_driver: str
+    log_options: Mapping[str, str]
+    cpu_units: int
+    memory_mib: int | None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    samples: tuple[UsageSample, ...] = ()
+    """The newest two, oldest first; fewer while the container is young."""
+
+
+class TaskFacts(Protocol):
+    """A task as the metadata endpoint reads it, at the moment it is asked."""
+
+    order: TaskOrder
+    address: str
+    credentials_id: str | None
+    """None: the task has no taskRoleArn, hence no credentials."""
+
+    def state(self) -> TaskState: ...
+
+    def containers(self) -> Sequence[ContainerFacts]: ...
+
+
+class MetadataEndpoint(Protocol):
+    """Where a task's metadata is served, while it is registered."""
+
+    base_url: str
+    """As containers write it: `http://169.254.170.2`."""
+
+    def register(self, task: TaskFacts) -> None: ...
+
+    def withdraw(self, task_arn: str) -> None:
+        """Idempotent."""
+        ...
