@@ -66,11 +66,8 @@ class Handler(BaseHTTPRequestHandler):
     def _dispatch(self, parts):
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length) if length else b""
-        for method, pattern, handle in ROUTES:
-            match = pattern.match(parts.path)
-            if match and method == self.command:
-                break
-        else:
+        handle, match = find_route(self.command, parts.path)
+        if handle is None:
             return 404, {"error": "not found"}
         try:
             body = json.loads(raw) if raw else {}
@@ -90,6 +87,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def find_route(method, path):
+    for wanted, pattern, handle in ROUTES:
+        match = pattern.match(path)
+        if match and wanted == method:
+            return handle, match
+    return None, None
 
 
 class Server(ThreadingHTTPServer):
