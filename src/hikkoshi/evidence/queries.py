@@ -224,17 +224,16 @@ def file_samples(store: EvidenceStore) -> list[FileSample]:
     return [FileSample(*row) for row in rows]
 
 
-def log_lines_matching(store: EvidenceStore, pattern: str, limit: int) -> tuple[int, list[LogLine]]:
-    """(how many lines match, the first `limit`), over all containers. `pattern`: RE2."""
-    where = "FROM logs WHERE regexp_matches(line, ?)"
-    count = int(store.rows(f"SELECT count(*) {where}", [pattern])[0][0])
+def log_lines_matching(store: EvidenceStore, pattern: str, limit: int) -> list[LogLine]:
+    """The first `limit` lines of all containers that match `pattern` (RE2), by time."""
     rows = store.rows(
-        f"""
-        SELECT t, concat_ws('/', task, container), line {where} ORDER BY t LIMIT ?
+        """
+        SELECT t, concat_ws('/', task, container), line
+        FROM logs WHERE regexp_matches(line, ?) ORDER BY t LIMIT ?
         """,
         [pattern, limit],
     )
-    return count, [LogLine(*row) for row in rows]
+    return [LogLine(*row) for row in rows]
 
 
 def most_tasks_alive(store: EvidenceStore) -> int:

@@ -1,0 +1,135 @@
+"""Deadlocks that the database itself detected and broke."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hikkoshi.evidence import queries
+from hikkoshi.evidence.queries import DatabaseLogRow, DatabaseSample
+from hikkoshi.evidence.store import EvidenceStore
+from hikkoshi.evidence.windows import Windows
+from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
+
+NAME = "deadlocks-under-load"
+TITLE = "Transactions deadlock under load"
+
+# facts/observability.md: the database counts only what it had to break, so one is a fact.
+FACT_DEADLOCKS = 1
+SHOWN = 3
+
+_PROCESS = re.compile(r"^Process (\d+): (.*)$")
+
+
+def count(samples: Sequence[DatabaseSample]) -> int:
+    """Growth of `deadlocks` over all instances; a counter that falls was reset, and what it
+    counts since the reset is new."""
+    total = 0
+    by_instance: dict[str, list[DatabaseSample]] = {}
+    for sample in samples:
+        by_instance.setdefault(sample.instance, []).append(sample)
+    for rows in by_instance.values():
+        for earlier, later in pairwise(rows):
+            step = later.deadlocks - earlier.deadlocks
+            total += step if step >= 0 else later.deadlocks
+    return total
+
+
+def statements_of(detail: str) -> tuple[tuple[str, str], ...]:
+    """(process, statement) pairs from the server log's DETAIL, in its order; a statement may run
+    over several lines. Empty when the detail has none."""
+    found: list[tuple[str, list[str]]] = []
+    for line in detail.splitlines():
+        match = _PROCESS.match(line.strip())
+        if match:
+            found.append((match[1], [match[2]]))
+        elif found:
+            found[-1][1].append(line.rstrip())
+    return tuple((process, "\n".join(lines).strip()) for process, lines in found)
+
+
+def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | None:
+    whole = windows.whole
+    if whole is None:
+        return NotJudged(NAME, "no trial was recorded")
+    samples = queries.database_samples(evidence, whole)
+    logged = queries.database_log(evidence, "40P01", "deadlock detected", whole)
+    if len(samples) < 2 and not logged:
+        return NotJudged(NAME, "the database was not sampled during the trials")
+    # The log may tell of more than the samples caught, and the other way round.
+    number = max(count(samples), len(logged))
+    if number < FACT_DEADLOCKS:
+        return None
+    t_start = min([whole.t_start, *(row.t for row in logged)])
+    numbers = [
+        Evidence(
+            "deadlocks (pg_stat_database.deadlocks)",
+            str(count(samples)),
+            str(FACT_DEADLOCKS),
+            t_start,
+            whole.t_end,
+        ),
+        Evidence(
+            "deadlocks in the server's log (SQLSTATE 40P01)",
+            str(len(logged)),
+            str(FACT_DEADLOCKS),
+            t_start,
+            whole.t_end,
+        ),
+    ]
+    times = "once" if number == 1 else f"{number} times"
+    return Finding(
+        NAME,
+        Certainty.FACT,
+        _subject(logged) or evidence.meta().get("service") or "the database",
+        f"Transactions waited for each other in a circle {times}; the database broke each circle "
+        "by failing one of them.",
+        tuple(numbers),
+        _ADVICE,
+        _details(logged),
+    )
+
+
+def _subject(logged: Sequence[DatabaseLogRow]) -> str | None:
+    """The tables that the statements of the first deadlock touch."""
+    for row in logged:
+        tables: list[str] = []
+        for _, statement in statements_of(row.detail):
+            found = re.search(
+                r'\b(?:UPDATE(?:\s+ONLY)?|FROM|INTO|LOCK\s+TABLE)\s+([\w."]+)', statement, re.I
+            )
+            if found and found[1] not in tables:
+                tables.append(found[1])
+        if tables:
+            return ", ".join(tables)
+    return None
+
+
+def _details(logged: Sequence[DatabaseLogRow]) -> tuple[str, ...]:
+    """Different deadlocks once each, the first ones, with both statements."""
+    texts: list[str] = []
+    shapes: set[tuple[str, ...]] = set()
+    for row in logged:
+        pairs = statements_of(row.detail)
+        shape = tuple(sorted(re.sub(r"\d+", "?", text) for _, text in pairs)) or (row.statement,)
+        if shape in shapes:
+            continue
+        shapes.add(shape)
+        lines = [f"process {process}: {text}" for process, text in pairs]
+        if not lines and row.statement:
+            lines = [f"the statement that was failed: {row.statement}"]
+        if lines:
+            texts.append("\n".join(lines))
+        if len(texts) == SHOWN:
+            break
+    return tuple(texts)
+
+
+_ADVICE = (
+    "Take locks in one order everywhere: sort the rows by primary key before updating them, or "
+    "lock them first with SELECT … WHERE id = ANY(…) ORDER BY id FOR UPDATE.",
+    "Keep transactions short: no calls to other services between the first lock and COMMIT.",
+    "Retry the whole transaction, with a small random delay, when it fails with SQLSTATE 40P01 "
+    "(psycopg.errors.DeadlockDetected); retrying the one statement is not enough.",
+)
