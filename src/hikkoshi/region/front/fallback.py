@@ -1,0 +1,61 @@
+"""moto, in this process, for everything that is not one of our own services."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Environ = dict[str, Any]
+WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+class MotoFallback:
+    """moto's own dispatcher, imported when first needed (it takes seconds) or by `warm`."""
+
+    def __init__(self, account_id: str) -> None:
+        self._account_id = account_id
+        self._application: WsgiApplication | None = None
+        self._lock = threading.Lock()
+
+    def warm(self, region: str) -> threading.Thread:
+        """Import moto and make the default VPC in a thread of its own."""
+        thread = threading.Thread(
+            target=self._make_default_network, args=(region,), name="front-warm-moto", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account_id
+        return self._load()(environ, start_response)
+
+    def _load(self) -> WsgiApplication:
+        with self._lock:
+            if self._application is None:
+                self._application = _moto_application()
+            return self._application
+
+    def _make_default_network(self, region: str) -> None:
+        self._load()
+        from moto.backends import get_backend
+
+        # Made when first looked at: the default VPC, a subnet a zone, the security group.
+        get_backend("ec2")[self._account_id][region].describe_vpcs()
+
+
+def _moto_application() -> WsgiApplication:
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    class Moto(DomainDispatcherApplication):  # type: ignore[misc]
+        def get_backend_for_host(self, host: str | None) -> Any:
+            # moto would print, and then fail with an AttributeError.
+            is_known = not host or any(
+                pattern.match(f"http://{host}") for _, pattern in self.backend_url_patterns
+            )
+            if not is_known and "amazonaws.com" in str(host):
+                raise NotImplementedError(f"moto has no {str(host).partition('.')[0]}")
+            return super().get_backend_for_host(host)
+
+    application: WsgiApplication = Moto(create_backend_app)
+    return application
