@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class EvidenceStore:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def named_rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """As `rows`, with parameters by name ($name)."""
+        return self._connection.execute(sql, dict(parameters)).fetchall()
 
     def meta(self) -> dict[str, str]:
         """Facts about the run as text; the keys are in docs/evidence.md."""

@@ -11,6 +11,7 @@ from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import TaskSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
+from hikkoshi.fargate.sizes import VALID_CPUS, describe_sizes
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "saturates-task-cpu"
@@ -30,8 +31,6 @@ UNENFORCED_SHARE = 1.0
 START_UP_S = 5.0
 # Own cut: a task that runs at more than this share has no room for a deploy or a lost neighbour.
 TARGET_SHARE = 0.7
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
-FARGATE_VCPU = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def saturations(
 
 def next_size(vcpu: float) -> float | None:
     """The smallest Fargate size that has at least so many vCPU."""
-    return next((size for size in FARGATE_VCPU if size >= vcpu - 1e-9), None)
+    return next((units / 1024 for units in VALID_CPUS if units >= vcpu * 1024 - 1e-6), None)
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
@@ -219,12 +218,12 @@ def _advice(worst: Saturation, alive: int) -> tuple[str, ...]:
     limit, used = worst.slices[-1].limit_vcpu, worst.used_vcpu
     # A capped task hides how much it wants, so take one size more than it was allowed.
     wanted = limit * 2 if worst.slices[-1].is_enforced else used / TARGET_SHARE
-    size = next_size(max(wanted, math.nextafter(limit, math.inf)))
+    size = next_size(max(wanted, limit + 1 / 1024))
     lines = []
     if size:
         lines.append(
             f'Task definition: "cpu": "{round(size * 1024)}" ({size:g} vCPU) instead of '
-            f'"{round(limit * 1024)}"; check that "memory" is one that Fargate allows with it.'
+            f'"{round(limit * 1024)}", with "memory" {describe_sizes(round(size * 1024))}.'
         )
     if alive:
         count = max(alive + 1, math.ceil(alive * used / limit / TARGET_SHARE))
