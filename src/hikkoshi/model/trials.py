@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from hikkoshi.model.findings import Judgement
 
@@ -62,3 +62,25 @@ class Verdict:
     t_start: float
     t_end: float
     versions: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the load generator sees now; times in seconds, counts since the trial's start."""
+
+    sent: int = 0
+    failed: int = 0
+    rate: float = 0.0
+    p99_s: float | None = None
+
+
+class Progress(Protocol):
+    """Told what goes on while a rehearsal runs; the command line shows it."""
+
+    def say(self, text: str) -> None: ...
+
+    def trial_started(self, name: str, title: str, expected_s: float) -> None: ...
+
+    def live(self, name: str, live: Live) -> None: ...
+
+    def trial_ended(self, result: TrialResult) -> None: ...

@@ -91,8 +91,12 @@ def _read_yaml(path: Path, text: str) -> Document:
 
 
 def _walk(
-    path: Path, node: yaml.Node, key: KeyPath, lines: dict[KeyPath, int],
-    loader: yaml.SafeLoader, depth: int,
+    path: Path,
+    node: yaml.Node,
+    key: KeyPath,
+    lines: dict[KeyPath, int],
+    loader: yaml.SafeLoader,
+    depth: int,
 ) -> None:
     if depth > 60:
         raise BadInput("nested more than 60 deep", where=f"{path}:{node.start_mark.line + 1}")

@@ -121,7 +121,10 @@ class _Reader:
             if self.text[self.at] in '"{[-0123456789tfn':
                 last = self.text[:ended].rsplit("\n", 1)[-1].strip()
                 raise JsonMistake(
-                    f"a comma is missing after `{last[-60:]}`", self.text, ended, "put a comma there"
+                    f"a comma is missing after `{last[-60:]}`",
+                    self.text,
+                    ended,
+                    "put a comma there",
                 )
             raise self._unexpected(f'"," or "{closing}"', opened)
         comma = self.at - 1

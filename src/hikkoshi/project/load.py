@@ -11,7 +11,7 @@ from hikkoshi.fargate.definition import check_task_definition
 from hikkoshi.model.project import Project, Settings
 from hikkoshi.project.aws_shapes import check_shape, input_shape
 from hikkoshi.project.documents import Document, nearest, read_document
-from hikkoshi.project.references import secret_name, target_group_name
+from hikkoshi.fargate.references import secret_name, target_group_name
 from hikkoshi.project.settings import read_settings
 
 SETTINGS_FILE = "hikkoshi.yaml"
@@ -60,7 +60,8 @@ def _check_files(document: Document, settings: Settings, directory: Path) -> Non
     for image, how in settings.images.items():
         if how.embedded is None and how.path is None and how.dockerfile is None:
             raise document.refuse(
-                ("images", image), "this image says neither how it is made nor where it is",
+                ("images", image),
+                "this image says neither how it is made nor where it is",
                 "give it `embedded:`, `dockerfile:` or `path:`",
             )
         for source in how.embedded.copy if how.embedded else ():
@@ -154,7 +155,8 @@ def _check_load_balancer(
         group = target_group_name(balancer.get("targetGroupArn", ""))
         if settings.load_balancer is None:
             raise service.refuse(
-                key, "the service is behind a target group that hikkoshi.yaml does not describe",
+                key,
+                "the service is behind a target group that hikkoshi.yaml does not describe",
                 f"add `load_balancer:` with `target_group: {group}` there",
             )
         if group != settings.load_balancer.target_group:

@@ -97,6 +97,13 @@ def _key_of(place: str) -> KeyPath:
 
 def _plain(what: str) -> str:
     what = what.replace("`", "").replace("Expected ", "this must be ").replace(", got ", ", not ")
-    words = {"str": "text", "int": "a whole number", "float": "a number", "array": "a list",
-             "object": "a mapping of keys", "bool": "true or false", "null": "nothing"}
+    words = {
+        "str": "text",
+        "int": "a whole number",
+        "float": "a number",
+        "array": "a list",
+        "object": "a mapping of keys",
+        "bool": "true or false",
+        "null": "nothing",
+    }
     return re.sub(r"\b(str|int|float|array|object|bool|null)\b", lambda m: words[m[0]], what)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from hikkoshi.project.references import secret_name
+from hikkoshi.fargate.references import secret_name
 
 
 def adapt_task_definition(

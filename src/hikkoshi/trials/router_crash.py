@@ -1,0 +1,64 @@
+"""Kill the log router's process in one task: the application must carry on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hikkoshi.trials.access import calling
+from hikkoshi.trials.context import Context
+from hikkoshi.trials.faults import NotPossible
+from hikkoshi.trials.home import NewHome, running_tasks
+
+
+class RouterCrash:
+    """AWS has no call that kills one container; the region's own `crash` stands in for SIGKILL."""
+
+    name = "router-crash"
+    title = "the log router of one task crashes (SIGKILL)"
+    _home: NewHome
+    _task: str
+    _container: str
+    _runtime_id: str
+    _proof: str | None = None
+
+    def prepare(self, context: Context) -> NotPossible | None:
+        self._home = context.home
+        routers = [
+            c for c in context.home.task_definition["containerDefinitions"]
+            if c.get("firelensConfiguration")
+        ]  # fmt: skip
+        if not routers:
+            return NotPossible("the task definition has no log router (firelensConfiguration)")
+        tasks = running_tasks(context.home)
+        if not tasks:
+            return NotPossible("no task is running")
+        self._task, self._container = tasks[0]["taskArn"], routers[0]["name"]
+        self._runtime_id = self._find(tasks[0]).get("runtimeId", "")
+        return None
+
+    def inject(self) -> None:
+        self._home.access.ask("crash", {"task": self._task, "container": self._container})
+
+    def proof(self) -> str | None:
+        if self._proof is None:
+            ecs = self._home.access.client("ecs")
+            task = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=self._home.cluster,
+                           tasks=[self._task])["tasks"][0]  # fmt: skip
+            router = self._find(task)
+            if router.get("lastStatus") == "STOPPED":
+                self._proof = f"{self._container} is STOPPED, exit code {router.get('exitCode')}"
+            elif router.get("runtimeId") != self._runtime_id:
+                self._proof = f"{self._container} was restarted as {router.get('runtimeId')}"
+        return self._proof
+
+    def t_detected(self, t_injected: float) -> float | None:
+        return None
+
+    def is_over(self) -> bool:
+        return True
+
+    def most_failures(self, context: Context, sent: int) -> int:
+        return int(sent * context.limits.errors)
+
+    def _find(self, task: dict[str, Any]) -> dict[str, Any]:
+        return next((c for c in task["containers"] if c["name"] == self._container), {})
