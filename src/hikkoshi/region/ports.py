@@ -207,10 +207,18 @@ class ContainerFacts:
 class TaskFacts(Protocol):
     """A task as the metadata endpoint reads it, at the moment it is asked."""
 
-    order: TaskOrder
-    address: str
-    credentials_id: str | None
-    """None: the task has no taskRoleArn, hence no credentials."""
+    @property
+    def order(self) -> TaskOrder: ...
+
+    @property
+    def address(self) -> str:
+        """The task's, from which alone its metadata may be read."""
+        ...
+
+    @property
+    def credentials_id(self) -> str | None:
+        """None: the task has no taskRoleArn, hence no credentials."""
+        ...
 
     def state(self) -> TaskState: ...
 

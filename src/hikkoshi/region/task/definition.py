@@ -15,7 +15,7 @@ DEFAULT_NOFILE = Ulimit("nofile", 65535, 65535)
 AWSFIRELENS = "awsfirelens"
 
 
-class NotRunnable(Exception):
+class DefinitionError(Exception):
     """The definition asks for what cannot be run here; the text names the container and key."""
 
 
@@ -133,10 +133,10 @@ class TaskDefinition:
 
 
 def read_definition(document: Mapping[str, Any]) -> TaskDefinition:
-    """AWS's shape → values. Raises NotRunnable for what this region does not do."""
+    """AWS's shape → values. Raises DefinitionError for what this region does not do."""
     containers = tuple(_container(c) for c in document.get("containerDefinitions", ()))
     if not containers:
-        raise NotRunnable("the task definition has no containerDefinitions")
+        raise DefinitionError("the task definition has no containerDefinitions")
     return TaskDefinition(
         family=str(document.get("family", "")),
         revision=str(document.get("revision", "1")),
@@ -152,7 +152,7 @@ def _vcpu(text: object) -> float:
     """`256` (units) or `1 vCPU` → vCPU."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(vcpu)?\s*", str(text), re.IGNORECASE)
     if match is None:
-        raise NotRunnable(f"cpu: {text!r} is neither CPU units nor vCPU")
+        raise DefinitionError(f"cpu: {text!r} is neither CPU units nor vCPU")
     return float(match[1]) if match[2] else float(match[1]) / 1024
 
 
@@ -160,7 +160,7 @@ def _mib(text: object) -> int:
     """`512` (MiB) or `2 GB` → MiB."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(gb)?\s*", str(text), re.IGNORECASE)
     if match is None:
-        raise NotRunnable(f"memory: {text!r} is neither MiB nor GB")
+        raise DefinitionError(f"memory: {text!r} is neither MiB nor GB")
     return round(float(match[1]) * (1024 if match[2] else 1))
 
 
@@ -172,13 +172,13 @@ def _volume(document: Mapping[str, Any]) -> str:
         "dockerVolumeConfiguration",
     ):
         if document.get(key):
-            raise NotRunnable(f"volume {name}: {key} is not implemented by the local region")
+            raise DefinitionError(f"volume {name}: {key} is not implemented by the local region")
     if document.get("configuredAtLaunch"):
-        raise NotRunnable(
+        raise DefinitionError(
             f"volume {name}: configuredAtLaunch (EBS) is not implemented by the local region"
         )
     if (document.get("host") or {}).get("sourcePath"):
-        raise NotRunnable(f"volume {name}: host.sourcePath is not supported on Fargate")
+        raise DefinitionError(f"volume {name}: host.sourcePath is not supported on Fargate")
     return name
 
 
@@ -186,7 +186,7 @@ def _container(document: Mapping[str, Any]) -> ContainerDefinition:
     name = str(document["name"])
     for key in ("environmentFiles", "systemControls"):
         if document.get(key):
-            raise NotRunnable(f"container {name}: {key} is not implemented by the local region")
+            raise DefinitionError(f"container {name}: {key} is not implemented by the local region")
     ulimits = {u["name"]: _ulimit(u) for u in document.get("ulimits") or ()}
     ulimits.setdefault(DEFAULT_NOFILE.name, DEFAULT_NOFILE)
     credentials = document.get("repositoryCredentials") or {}
@@ -263,7 +263,7 @@ def _health_check(container: str, document: Any) -> HealthCheck | None:
         case ["CMD-SHELL"] if len(command) > 1:
             argv = ("/bin/sh", "-c", " ".join(command[1:]))
         case _:
-            raise NotRunnable(
+            raise DefinitionError(
                 f"container {container}: healthCheck.command must start with CMD or CMD-SHELL "
                 f"and then have a command, not {command!r}"
             )
@@ -323,4 +323,21 @@ def _with_router_first(
         and all(d.container != router.name for d in c.depends_on)
         else c
         for c in containers
+    )
+
+
+def read_outline(document: Mapping[str, Any]) -> TaskDefinition:
+    """Only names, images and what is essential: enough to tell the end of a task that
+    `read_definition` refused."""
+    return TaskDefinition(
+        family=str(document.get("family", "")),
+        revision=str(document.get("revision", "1")),
+        cpu_vcpu=0.0,
+        memory_mib=0,
+        containers=tuple(
+            ContainerDefinition(
+                str(c.get("name")), str(c.get("image")), bool(c.get("essential", True))
+            )
+            for c in document.get("containerDefinitions") or ()
+        ),
     )

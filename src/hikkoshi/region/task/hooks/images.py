@@ -1,0 +1,28 @@
+"""Every image of the task; one that cannot be pulled stops it, essential or not (C12)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from hikkoshi.region.engine.port import CannotPullContainer
+from hikkoshi.region.task.setup import Setup, StartFailedError
+
+
+async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
+    names = dict.fromkeys(container.image for container in setup.definition.containers)
+    setup.pull_started_at = _now(setup)
+    try:
+        async with asyncio.TaskGroup() as group:
+            jobs = {name: group.create_task(setup.parts.engine.pull(name)) for name in names}
+    except* CannotPullContainer as errors:
+        raise StartFailedError(f"CannotPullContainerError: {errors.exceptions[0]}") from errors
+    finally:
+        setup.pull_stopped_at = _now(setup)
+    for container in setup.definition.containers:
+        setup.images[container.name] = jobs[container.image].result()
+
+
+def _now(setup: Setup) -> datetime:
+    return datetime.fromtimestamp(setup.parts.clock.now(), UTC)

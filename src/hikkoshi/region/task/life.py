@@ -1,0 +1,382 @@
+"""One task's life, from PROVISIONING to STOPPED."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from hikkoshi.region.engine.port import Container, ContainerSpec, Sandbox
+from hikkoshi.region.ports import ContainerFacts, TaskOrder, TaskState
+from hikkoshi.region.task.containers import ContainerLife, Launch
+from hikkoshi.region.task.decisions import (
+    ContainerView,
+    GiveUp,
+    Move,
+    Phase,
+    Start,
+    StopTask,
+    circle,
+    has_started,
+    may_be_signalled,
+    moves_to_run,
+    next_deadline,
+    task_health,
+)
+from hikkoshi.region.task.definition import (
+    DefinitionError,
+    TaskDefinition,
+    read_definition,
+    read_outline,
+)
+from hikkoshi.region.task.hooks import HOOKS
+from hikkoshi.region.task.setup import Hook, Parts, Setup, StartFailedError
+from hikkoshi.region.task.specification import (
+    aws_environment,
+    environment,
+    host_name,
+    runtime_id,
+    specification,
+)
+
+
+class TaskLife:
+    """Everything happens on the event loop; `publish` gets each new snapshot there."""
+
+    def __init__(
+        self, order: TaskOrder, parts: Parts, publish: Callable[[TaskState], None]
+    ) -> None:
+        self.order = order
+        self.credentials_id: str | None = None
+        self._parts = parts
+        self._publish = publish
+        self._refusal: DefinitionError | None = None
+        self._definition = self._read()
+        self._containers = {
+            definition.name: ContainerLife(
+                definition,
+                runtime_id(order, definition.name),
+                timers=parts.timers,
+                clock=parts.clock,
+                log_close_s=parts.log_close_s,
+                on_change=self._wake,
+            )
+            for definition in self._definition.containers
+        }
+        if self._definition.task_role_arn is not None:
+            self.credentials_id = str(uuid.uuid4())
+        short = hashlib.sha256(order.task_arn.encode()).hexdigest()[:12]
+        self._setup = Setup(order, self._definition, parts, self, parts.run_directory / short)
+        self._status = "PROVISIONING"
+        self._desired = "RUNNING"
+        self._stop: StopTask | None = None
+        self._stop_asked = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._last: TaskState | None = None
+        self._connectivity_at: datetime | None = None
+        self._started_at: datetime | None = None
+        self._stopping_at: datetime | None = None
+        self._execution_stopped_at: datetime | None = None
+        self._stopped_at: datetime | None = None
+
+    def _read(self) -> TaskDefinition:
+        try:
+            return read_definition(self.order.definition)
+        except (DefinitionError, KeyError, ValueError) as error:
+            self._refusal = DefinitionError(str(error))
+            return read_outline(self.order.definition)
+
+    # ── what others read ────────────────────────────────────────────────────────────────────────
+
+    @property
+    def definition(self) -> TaskDefinition:
+        return self._definition
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        return self._setup.sandbox
+
+    @property
+    def address(self) -> str:
+        """The task's, or "" before it has one."""
+        return "" if self._setup.sandbox is None else self._setup.sandbox.address
+
+    def lives(self) -> Sequence[ContainerLife]:
+        return tuple(self._containers.values())
+
+    def state(self) -> TaskState:
+        return TaskState(
+            task_arn=self.order.task_arn,
+            last_status=self._status,
+            desired_status=self._desired,
+            containers=tuple(life.state() for life in self._containers.values()),
+            health=task_health(self._views()),
+            address=self.address or None,
+            stop_code=None if self._stop is None else self._stop.code,
+            stopped_reason=None if self._stop is None else self._stop.reason,
+            connectivity_at=self._connectivity_at,
+            pull_started_at=self._setup.pull_started_at,
+            pull_stopped_at=self._setup.pull_stopped_at,
+            started_at=self._started_at,
+            stopping_at=self._stopping_at,
+            execution_stopped_at=self._execution_stopped_at,
+            stopped_at=self._stopped_at,
+        )
+
+    def containers(self) -> Sequence[ContainerFacts]:
+        """For the metadata endpoint (ports.TaskFacts)."""
+        return tuple(self._facts(life) for life in self._containers.values())
+
+    def _facts(self, life: ContainerLife) -> ContainerFacts:
+        definition, order = life.definition, self.order
+        log = definition.log
+        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{order.task_arn}/{definition.name}")
+        return ContainerFacts(
+            state=life.state(),
+            container_arn=(
+                f"arn:aws:ecs:{order.region}:{order.account_id}:container/"
+                f"{order.cluster_name}/{order.task_id}/{identity}"
+            ),
+            labels={
+                **self._setup.task_labels(),
+                "com.amazonaws.ecs.container-name": definition.name,
+                **dict(definition.labels),
+            },
+            log_driver=log.driver if log is not None else "none",
+            log_options=dict(log.options) if log is not None else {},
+            cpu_units=definition.cpu_units,
+            memory_mib=definition.memory_mib,
+            created_at=life.created_at,
+            started_at=life.started_at,
+            finished_at=life.finished_at,
+            samples=life.samples,
+        )
+
+    def running_container(self, name: str | None) -> Container:
+        """By name, or the first essential one. LookupError if it is not there or not running."""
+        if name is None:
+            name = next((c.name for c in self._definition.containers if c.is_essential), None)
+        life = self._containers.get(name or "")
+        if life is None:
+            raise LookupError(f"task {self.order.task_id} has no container {name}")
+        if life.running is None:
+            raise LookupError(f"container {name} of task {self.order.task_id} is not running")
+        return life.running
+
+    # ── what others ask ─────────────────────────────────────────────────────────────────────────
+
+    def stop(self, code: str, reason: str) -> None:
+        """desiredStatus is STOPPED from now on; the first code and reason stay."""
+        if self._stop is not None:
+            return
+        self._stop = StopTask(code, reason)
+        self._desired = "STOPPED"
+        self._stopping_at = self._now()
+        self._publish_change()
+        self._stop_asked.set()
+        self._wake()
+
+    def kill(self) -> None:
+        """No signal, no grace."""
+        for life in self._containers.values():
+            life.kill()
+
+    async def run(self) -> None:
+        """The whole life; the last snapshot it publishes is STOPPED."""
+        self._publish_change()
+        try:
+            async with AsyncExitStack() as undo:
+                await self._live(undo)
+                await self._abandon_containers()
+                self._execution_stopped_at = self._now()
+                self._enter("DEPROVISIONING")
+        except Exception as error:  # an undo that failed: told, and the task is over all the same
+            _report(f"task {self.order.task_id}: giving back failed", error)
+        finally:
+            if self._stop is None:
+                self.stop("TerminationNotice", "The local region is shutting down")
+            await self._abandon_containers()
+            self._stopped_at = self._now()
+            self._enter("STOPPED")
+
+    # ── its steps ───────────────────────────────────────────────────────────────────────────────
+
+    async def _live(self, undo: AsyncExitStack) -> None:
+        try:
+            if self._refusal is not None:
+                raise StartFailedError(f"CannotStartContainerError: {self._refusal}")
+            for hook in HOOKS:
+                if self._stop is None:
+                    await self._prepare(hook, undo)
+            if self._stop is None and (names := circle(self._views())):
+                raise StartFailedError(f"dependsOn goes in a circle: {', '.join(names)}")
+            await self._tend()
+        except StartFailedError as failure:
+            self.stop("TaskFailedToStart", str(failure))
+        except Exception as error:
+            _report(f"task {self.order.task_id} failed", error)
+            self.stop("TaskFailedToStart", f"InternalError: {type(error).__name__}: {error}")
+
+    async def _prepare(self, hook: Hook, undo: AsyncExitStack) -> None:
+        self._enter(hook.status)
+        if hook.is_interruptible:
+            await self._unless_stopped(hook.prepare(self._setup, undo))
+        else:
+            await hook.prepare(self._setup, undo)
+        if hook.name == "sandbox":
+            self._connectivity_at = self._now()
+        self._publish_change()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stop_asked.wait())
+        try:
+            await asyncio.wait({job, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if job.done():
+                job.result()
+        finally:
+            for one in (job, stopped):
+                one.cancel()
+            await asyncio.gather(job, stopped, return_exceptions=True)
+
+    async def _tend(self) -> None:
+        """Start what may start and stop what must, at each change, until nothing is left."""
+        while True:
+            self._changed.clear()
+            if self._stop is None:
+                for move in moves_to_run(self._views(), self._parts.clock.monotonic()):
+                    self._act(move)
+            if self._stop is not None:
+                self._stop_containers()
+            views = self._views()
+            if self._stop is None and self._started_at is None and has_started(views):
+                self._started_at = self._now()
+                self._enter("RUNNING")
+            self._publish_change()
+            if all(view.phase is Phase.STOPPED for view in views) and self._stop is not None:
+                return
+            await self._next_change(views)
+
+    def _act(self, move: Move) -> None:
+        match move:
+            case Start(name):
+                assert self._setup.sandbox is not None
+                self._containers[name].start(
+                    Launch(
+                        self._setup.sandbox,
+                        lambda: self._specify(name),
+                        self._setup.drivers[name],
+                    )
+                )
+            case GiveUp(name, why):
+                self._containers[name].give_up(why)
+            case StopTask(code, reason):
+                self.stop(code, reason)
+
+    def _specify(self, name: str) -> ContainerSpec:
+        """Raises CannotStartContainer."""
+        setup, order = self._setup, self.order
+        definition, image = self._definition.container(name), setup.images[name]
+        host = host_name(order, self.address)
+        secrets = dict(setup.secret_environment.get(name, {}))
+        if definition.firelens is not None:
+            secrets.update(setup.router_secrets)
+        return specification(
+            definition,
+            image,
+            container_id=runtime_id(order, name),
+            host=host,
+            environment=environment(
+                definition,
+                image,
+                order,
+                host=host,
+                extra={
+                    **self._parts.extra_environment,
+                    **setup.given_environment.get(name, {}),
+                },
+                secrets=secrets,
+                from_aws=aws_environment(
+                    order,
+                    metadata_url=self._parts.metadata.base_url,
+                    container_id=runtime_id(order, name),
+                    credentials_id=self.credentials_id,
+                ),
+            ),
+            mounts=setup.mounts.get(name, ()),
+        )
+
+    def _stop_containers(self) -> None:
+        """Dependents first; the next ones when these have ended (C6)."""
+        if self._status == "RUNNING":
+            self._enter("DEACTIVATING")
+        self._enter("STOPPING")
+        for life in self._containers.values():
+            life.forgo()
+        for name in may_be_signalled(self._views()):
+            self._containers[name].ask_stop()
+
+    async def _next_change(self, views: Sequence[ContainerView]) -> None:
+        deadline = next_deadline(views) if self._stop is None else None
+        left_s = None if deadline is None else deadline - self._parts.clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if left_s is None else max(0.0, left_s)):
+                await self._changed.wait()
+
+    async def _abandon_containers(self) -> None:
+        for life in self._containers.values():
+            await life.abandon()
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────
+
+    def _views(self) -> tuple[ContainerView, ...]:
+        return tuple(life.view() for life in self._containers.values())
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._parts.clock.now(), UTC)
+
+    def _enter(self, status: str) -> None:
+        if self._status != status:
+            self._status = status
+            self._publish_change()
+
+    def _publish_change(self) -> None:
+        state = self.state()
+        if state == self._last:
+            return
+        self._last = state
+        self._record(state)
+        try:
+            self._publish(state)
+        except Exception as error:  # the reader's fault must not end the task
+            _report(f"task {self.order.task_id}: its state was not taken", error)
+
+    def _record(self, state: TaskState) -> None:
+        exits = {c.name: c.exit_code for c in state.containers if c.last_status == "STOPPED"}
+        self._parts.recorder.record(
+            "task_events",
+            t=self._parts.clock.now(),
+            task=self.order.task_id,
+            family=self._definition.family,
+            group_name=self.order.group,
+            deployment=self.order.deployment,
+            last_status=state.last_status,
+            desired_status=state.desired_status,
+            health=state.health,
+            stop_code=state.stop_code,
+            stopped_reason=state.stopped_reason,
+            container_exits=json.dumps(exits) if exits else None,
+        )
+
+
+def _report(message: str, error: Exception) -> None:
+    """To the loop's exception handler, which the region writes to its log."""
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

@@ -1,0 +1,125 @@
+"""The task runtime: many task lives over one engine (ports.TaskRuntime)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hikkoshi.base.clock import Clock, SystemClock
+from hikkoshi.model.evidence import NoRecorder, Recorder
+from hikkoshi.model.timers import Timers
+from hikkoshi.region.engine.port import Engine
+from hikkoshi.region.ports import (
+    LogDrivers,
+    MetadataEndpoint,
+    SecretStore,
+    TaskOrder,
+    TaskState,
+)
+from hikkoshi.region.task.life import TaskLife
+from hikkoshi.region.task.sampling import Sampler
+from hikkoshi.region.task.setup import Parts
+
+# What a command that outlived its time answers, as timeout(1) does.
+TIMED_OUT_CODE = 124
+
+
+class EcsTaskRuntime:
+    """Runs tasks as ECS runs them on Fargate.
+
+    extra_environment: for every container, weaker than its definition (AWS_ENDPOINT_URL, …).
+    sample_every_s: the pace of usage samples. log_close_s: how long a container's end may wait for
+    its last lines. close_s: how long `close` waits for each task's remains to be given back."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        logs: LogDrivers,
+        secrets: SecretStore,
+        metadata: MetadataEndpoint,
+        recorder: Recorder | None = None,
+        timers: Timers | None = None,
+        clock: Clock | None = None,
+        run_directory: Path = Path("/run/hikkoshi/t"),
+        extra_environment: Mapping[str, str] | None = None,
+        sample_every_s: float = 0.5,
+        log_close_s: float = 1.0,
+        close_s: float = 10.0,
+    ) -> None:
+        self._parts = Parts(
+            engine=engine,
+            logs=logs,
+            secrets=secrets,
+            metadata=metadata,
+            recorder=recorder or NoRecorder(),
+            timers=timers or Timers.as_aws(),
+            clock=clock or SystemClock(),
+            run_directory=run_directory,
+            extra_environment=dict(extra_environment or {}),
+            log_close_s=log_close_s,
+        )
+        self._lives: dict[str, TaskLife] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._close_s = close_s
+        self._sampler = Sampler(
+            self._lives.values, self._parts.recorder, self._parts.clock, sample_every_s
+        )
+        self._sampling: asyncio.Task[None] | None = None
+
+    def start(self, order: TaskOrder, publish: Callable[[TaskState], None]) -> None:
+        """ValueError if a task of that ARN runs already."""
+        if order.task_arn in self._lives:
+            raise ValueError(f"task {order.task_arn} runs already")
+        if self._sampling is None:
+            self._sampling = asyncio.create_task(self._sampler.run(), name="usage sampler")
+        life = TaskLife(order, self._parts, publish)
+        self._lives[order.task_arn] = life
+        job = asyncio.create_task(life.run(), name=f"task {order.task_id}")
+        self._jobs[order.task_arn] = job
+        job.add_done_callback(lambda _: self._forget(order.task_arn))
+
+    def _forget(self, task_arn: str) -> None:
+        del self._lives[task_arn]
+        del self._jobs[task_arn]
+
+    def stop(self, task_arn: str, *, code: str, reason: str) -> None:
+        """Nothing for a task that has ended."""
+        life = self._lives.get(task_arn)
+        if life is not None:
+            life.stop(code, reason)
+
+    def state(self, task_arn: str) -> TaskState | None:
+        """The newest snapshot of a task that has not ended."""
+        life = self._lives.get(task_arn)
+        return None if life is None else life.state()
+
+    async def execute(
+        self, task_arn: str, container: str | None, command: list[str], timeout_s: float
+    ) -> tuple[int, bytes]:
+        """(exit code, stdout and stderr); 124 when the time is over. LookupError if the task or
+        the container is not there, or not running."""
+        life = self._lives.get(task_arn)
+        if life is None:
+            raise LookupError(f"no running task {task_arn}")
+        running = life.running_container(container)
+        result = await running.execute(command, running.spec.environment, timeout_s)
+        return (TIMED_OUT_CODE if result.is_timed_out else result.code), result.output
+
+    async def close(self) -> None:
+        """Kill every container and give everything back; then no task is left."""
+        if self._sampling is not None:
+            self._sampling.cancel()
+        jobs = tuple(self._jobs.values())
+        for life in tuple(self._lives.values()):
+            life.stop("TerminationNotice", "The local region is shutting down")
+            life.kill()
+        if jobs:
+            _, late = await asyncio.wait(jobs, timeout=self._close_s)
+            for job in late:
+                job.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._sampling is not None:
+            await asyncio.gather(self._sampling, return_exceptions=True)
+            self._sampling = None

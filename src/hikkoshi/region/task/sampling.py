@@ -1,0 +1,98 @@
+"""What running containers use, read at a steady pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from hikkoshi.base.clock import Clock
+from hikkoshi.model.evidence import Recorder
+from hikkoshi.region.engine.port import SandboxUsage, Usage
+from hikkoshi.region.ports import UsageSample
+from hikkoshi.region.task.life import TaskLife
+
+
+class Sampler:
+    """Rows for `usage` and `task_usage`, and the samples that the metadata endpoint tells."""
+
+    def __init__(
+        self,
+        tasks: Callable[[], Iterable[TaskLife]],
+        recorder: Recorder,
+        clock: Clock,
+        every_s: float,
+    ) -> None:
+        self._tasks = tasks
+        self._recorder = recorder
+        self._clock = clock
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for task in tuple(self._tasks()):
+                self._try_to_sample(task)
+            await asyncio.sleep(self._every_s)
+
+    def _try_to_sample(self, task: TaskLife) -> None:
+        try:
+            self.sample(task)
+        except OSError:
+            return  # a process may end while its /proc is read
+        except Exception as error:  # one task's fault must not end the sampling of all
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"task {task.order.task_id} was not sampled", "exception": error}
+            )
+
+    def sample(self, task: TaskLife) -> None:
+        usages: list[Usage] = []
+        now = self._clock.now()
+        for life in task.lives():
+            usage = life.usage()
+            if usage is None:
+                continue
+            usages.append(usage)
+            life.samples = (*life.samples, UsageSample(now, usage))[-2:]
+            self._recorder.record(
+                "usage",
+                t=now,
+                task=task.order.task_id,
+                family=task.definition.family,
+                container=life.definition.name,
+                cpu_s=usage.cpu_s,
+                memory_bytes=usage.memory_bytes,
+                processes=usage.processes,
+                open_files=usage.open_files,
+                open_files_limit=usage.open_files_limit,
+                sockets=usage.sockets,
+                container_cpu_units=life.definition.cpu_units,
+            )
+        if usages:
+            self._sample_task(task, usages, now)
+
+    def _sample_task(self, task: TaskLife, usages: list[Usage], now: float) -> None:
+        sandbox = task.sandbox
+        if sandbox is None:
+            return
+        total = sandbox.usage() or SandboxUsage(
+            cpu_s=sum(u.cpu_s for u in usages),
+            memory_bytes=sum(u.memory_bytes for u in usages),
+            periods=None,
+            throttled_periods=None,
+            throttled_s=None,
+        )
+        self._recorder.record(
+            "task_usage",
+            t=now,
+            task=task.order.task_id,
+            family=task.definition.family,
+            cpu_s=total.cpu_s,
+            cpu_limit_vcpu=task.definition.cpu_vcpu,
+            cpu_is_enforced=sandbox.cpu_is_enforced,
+            periods=total.periods,
+            throttled_periods=total.throttled_periods,
+            throttled_s=total.throttled_s,
+            memory_bytes=total.memory_bytes,
+            memory_limit_bytes=task.definition.memory_mib * 1024 * 1024,
+            memory_is_enforced=sandbox.memory_is_enforced,
+        )

@@ -1,0 +1,95 @@
+"""What a task's hooks work with and hand on to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hikkoshi.base.clock import Clock
+from hikkoshi.model.evidence import Recorder
+from hikkoshi.model.timers import Timers
+from hikkoshi.region.engine.port import Engine, Image, Mount, Sandbox
+from hikkoshi.region.ports import (
+    LogDriver,
+    LogDrivers,
+    MetadataEndpoint,
+    SecretStore,
+    TaskFacts,
+    TaskOrder,
+)
+from hikkoshi.region.task.definition import TaskDefinition
+
+
+class StartFailedError(Exception):
+    """The task cannot start; the text is its stoppedReason, the stop code TaskFailedToStart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The runtime's collaborators and settings."""
+
+    engine: Engine
+    logs: LogDrivers
+    secrets: SecretStore
+    metadata: MetadataEndpoint
+    recorder: Recorder
+    timers: Timers
+    clock: Clock
+    run_directory: Path
+    """Short, for the router's socket lies under it and such a path has at most 108 bytes."""
+    extra_environment: Mapping[str, str]
+    log_close_s: float
+    """How long a container's end waits for its last lines to be delivered."""
+
+
+@dataclass(slots=True)
+class Setup:
+    """Filled by the hooks, in their order; read by the containers. Keys are container names."""
+
+    order: TaskOrder
+    definition: TaskDefinition
+    parts: Parts
+    facts: TaskFacts
+    directory: Path
+    """The task's own, made by the sandbox hook."""
+    sandbox: Sandbox | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    secret_environment: dict[str, dict[str, str]] = field(default_factory=dict)
+    log_secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    mounts: dict[str, tuple[Mount, ...]] = field(default_factory=dict)
+    given_environment: dict[str, dict[str, str]] = field(default_factory=dict)
+    """FireLens's variables, weaker than the definition's own."""
+    router_secrets: dict[str, str] = field(default_factory=dict)
+    router_socket: Path | None = None
+    drivers: dict[str, LogDriver] = field(default_factory=dict)
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+
+    def task_labels(self) -> dict[str, str]:
+        """The labels that ECS puts on each container of the task."""
+        return {
+            "com.amazonaws.ecs.cluster": self.order.cluster_arn,
+            "com.amazonaws.ecs.task-arn": self.order.task_arn,
+            "com.amazonaws.ecs.task-definition-family": self.definition.family,
+            "com.amazonaws.ecs.task-definition-version": self.definition.revision,
+        }
+
+
+Prepare = Callable[[Setup, AsyncExitStack], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One step before the containers. Registers its undo on the stack before it acts.
+
+    status: what the task's lastStatus is meanwhile. is_interruptible: a stop need not wait for
+    it, since it holds nothing half made."""
+
+    name: str
+    status: str
+    prepare: Prepare
+    is_interruptible: bool = False
