@@ -1,0 +1,30 @@
+"""What an entry point is given beside the ground."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class RegionContext:
+    """api_socket: bound and listening on the host's loopback. payload: the launcher's JSON.
+
+    `async def main(ground: Ground, context: RegionContext) -> None` calls `ready()` when the API
+    answers, serves until `stopping` is set (SIGTERM), closes what it has, and returns. Raising
+    before `ready()` is a failed start, with the error's own words at the launcher."""
+
+    region_id: str
+    api_socket: socket.socket
+    api_url: str
+    record_directory: Path
+    payload: Any
+    announce: Callable[[], None]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ready(self) -> None:
+        self.announce()

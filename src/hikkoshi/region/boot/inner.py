@@ -1,0 +1,191 @@
+"""From the door's child to the region's process: namespaces, init, and the entry point."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import importlib
+import inspect
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
+from hikkoshi.region.boot import linux
+from hikkoshi.region.boot.context import RegionContext
+from hikkoshi.region.boot.doors import DoorClient
+from hikkoshi.region.boot.ground import EmbeddedGround
+from hikkoshi.region.boot.network import Network
+from hikkoshi.region.boot.refusal import explain_refusal, read_facts
+
+_EVERYTHING = (
+    linux.CLONE_NEWNET
+    | linux.CLONE_NEWNS
+    | linux.CLONE_NEWPID
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the door hands to the region's process; it arrives by fork, not by file."""
+
+    region_id: str
+    ground: Path
+    record_directory: Path
+    entry_point: str
+    payload: Any
+    api: socket.socket
+    api_url: str
+    channel: socket.socket
+    reports: int
+    cgroups: Sequence[Path]
+
+    def report(self, event: str, **values: object) -> None:
+        """One line to the door; a reader that has gone is no reason to fail."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.reports, json.dumps({"event": event, **values}).encode() + b"\n")
+
+    def report_error(self, error: HikkoshiError) -> None:
+        kind = "BadInput" if isinstance(error, BadInput) else "CannotRun"
+        where, fix = error.where, error.fix
+        self.report("failed", kind=kind, what=error.what, where=where, fix=fix)
+
+
+def enter_namespaces(inside: Inside, released: int) -> NoReturn:
+    """In the door's child: take namespaces, start init in them, and end.
+
+    `released` becomes readable when the door is init's parent (it adopts orphans)."""
+    linux.die_with_parent(signal.SIGKILL)
+    # Until init and the region have their handlers: PID 1 would ignore it, not keep it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    step = "unshare"
+    try:
+        if linux.has_capability(linux.CAP_SYS_ADMIN):
+            linux.unshare(_EVERYTHING)
+        else:
+            uid, gid = os.geteuid(), os.getegid()
+            linux.unshare(_EVERYTHING | linux.CLONE_NEWUSER)
+            step = "mapping the user"
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        step = "fork into the namespaces"
+        child = os.fork()
+    except OSError as error:
+        inside.report_error(explain_refusal(step, error.errno or errno.EPERM, read_facts()))
+        os._exit(3)
+    if child == 0:
+        _run_init(inside, released)
+    inside.report("forked", pid=child)
+    os._exit(0)
+
+
+def _run_init(inside: Inside, released: int) -> NoReturn:
+    """PID 1. Reaps whatever is orphaned, passes SIGTERM on, and ends when the region has ended:
+    the kernel then kills all that is left in the namespace."""
+    if not os.read(released, 1):
+        os._exit(3)
+    linux.die_with_parent(signal.SIGKILL)
+    if select.select([released], [], [], 0)[0]:
+        os._exit(3)  # The door ended before the kernel had been asked to tell.
+    os.close(released)
+    linux.set_process_name("hikkoshi-init")
+    try:
+        _make_mounts()
+        socket.sethostname("region")
+    except OSError as error:
+        inside.report_error(explain_refusal(str(error), error.errno or errno.EPERM, read_facts()))
+        os._exit(3)
+    region = os.fork()
+    if region == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _run_region(inside)
+    inside.api.close()
+    inside.channel.close()
+    os.close(inside.reports)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(region, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    while True:
+        pid, status = os.wait()
+        if pid == region:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _make_mounts() -> None:
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    guarded = linux.MS_NOSUID | linux.MS_NODEV
+    linux.mount("proc", "/proc", "proc", guarded | linux.MS_NOEXEC)
+    linux.mount("tmpfs", "/run", "tmpfs", guarded, "mode=755")
+    Path("/run/hikkoshi").mkdir()
+
+
+def _run_region(inside: Inside) -> NoReturn:
+    linux.set_process_name("hikkoshi-region")
+    code = 1
+    try:
+        network = _lay_network()
+        main = find_entry_point(inside.entry_point)
+        asyncio.run(_serve(inside, main, network))
+        code = 0
+    except HikkoshiError as error:
+        traceback.print_exc()
+        inside.report_error(error)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException as error:
+        traceback.print_exc()
+        words = "".join(traceback.format_exception_only(error)).strip()
+        inside.report_error(CannotRun(f"the region failed: {words}"))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: threads that a room forgot must not keep the region from ending.
+    os._exit(code)
+
+
+def _lay_network() -> Network:
+    try:
+        return Network.lay()
+    except OSError as error:
+        raise explain_refusal(str(error), error.errno or errno.EPERM, read_facts()) from error
+
+
+def find_entry_point(dotted: str) -> Callable[..., Any]:
+    """`package.module:function` → the coroutine function. Raises BadInput."""
+    module_name, _, name = dotted.partition(":")
+    try:
+        main = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"no entry point {dotted!r}: {error}") from error
+    if not inspect.iscoroutinefunction(main):
+        raise BadInput(f"the entry point {dotted!r} is not an async function")
+    return main  # type: ignore[no-any-return]
+
+
+async def _serve(inside: Inside, main: Callable[..., Any], network: Network) -> None:
+    ground = EmbeddedGround(
+        inside.ground, inside.region_id, network, DoorClient(inside.channel), inside.cgroups
+    )
+    context = RegionContext(
+        inside.region_id,
+        inside.api,
+        inside.api_url,
+        inside.record_directory,
+        inside.payload,
+        announce=lambda: inside.report("ready"),
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, context.stopping.set)
+    try:
+        await main(ground, context)
+    finally:
+        ground.close()
