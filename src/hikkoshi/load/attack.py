@@ -1,0 +1,361 @@
+"""A load as a value, and the processes that carry it out."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from hikkoshi.base.errors import BadInput, CannotRun, DeadlinePassed
+from hikkoshi.load.histogram import Histogram
+from hikkoshi.load.pacer import Pacer
+from hikkoshi.load.report import LoadSummary, summarize
+from hikkoshi.load.request import whole_url
+from hikkoshi.load.targets import Target
+from hikkoshi.load.totals import Totals
+
+READY_WITHIN_S = 20.0
+# The workers start this long after the last of them was ready, so that all do at once.
+_LEAD_S = 0.02
+_MARGIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What is sent, when, and by which means.
+
+    pacer None: the closed model, `connections` at work for `duration_s`. base_url completes
+    targets that are paths. connect_to: `host:port` or `unix:/path` for all connections. queue:
+    how many requests may wait for a free connection; the rest fail as Overflow. timeout_s counts
+    from the moment a request was due. target_group_header: an answer's header whose value goes to
+    the column `target_group`.
+    """
+
+    targets: tuple[Target, ...]
+    pacer: Pacer | None
+    duration_s: float
+    trial: str = "load"
+    base_url: str | None = None
+    connect_to: str | None = None
+    connections: int = 1000
+    queue: int = 100_000
+    timeout_s: float = 30.0
+    is_kept_alive: bool = True
+    target_group_header: str | None = None
+    is_tls_verified: bool = True
+    processes: int = 1
+    report_every_s: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise BadInput("a load needs a target", fix="give at least one")
+        for name in ("connections", "processes"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}", fix="give 1 or more")
+        if self.processes > self.connections:
+            raise BadInput("more processes than connections", fix="raise connections")
+        for name in ("duration_s", "timeout_s", "report_every_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise BadInput(f"{name} is {getattr(self, name)}", fix="give more than nought")
+        if self.queue < 0:
+            raise BadInput(f"queue is {self.queue}", fix="give 0 or more")
+
+    @classmethod
+    def paced(cls, targets: tuple[Target, ...], pacer: Pacer, **rest: Any) -> Attack:
+        """An open model that lasts as long as its pacer."""
+        return cls(targets=targets, pacer=pacer, duration_s=pacer.duration_s, **rest)
+
+    def document(self, share: tuple[int, int], results: Path) -> dict[str, Any]:
+        """What worker share[0] of share[1] is told, as JSON."""
+        first, count = share
+        return {
+            "targets": [
+                {
+                    "method": target.method,
+                    "url": whole_url(target, self.base_url),
+                    "headers": [list(header) for header in target.headers],
+                    "body": base64.b64encode(target.body).decode(),
+                    "name": target.endpoint,
+                    "weight": target.weight,
+                }
+                for target in self.targets
+            ],
+            "pacer": self.pacer.as_json() if self.pacer is not None else None,
+            "duration_s": self.duration_s,
+            "trial": self.trial,
+            "connect_to": self.connect_to,
+            "connections": self.connections // count + (first < self.connections % count),
+            "queue": self.queue // count,
+            "timeout_s": self.timeout_s,
+            "is_kept_alive": self.is_kept_alive,
+            "target_group_header": self.target_group_header,
+            "is_tls_verified": self.is_tls_verified,
+            "report_every_s": self.report_every_s,
+            "share": [first, count],
+            "results": str(results),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The run as it stood at `t`. Rates, percentiles, statuses and errors are those of the last
+    window (`report_every_s`); planned, issued, done and retries count from the start."""
+
+    t: float
+    elapsed_s: float = 0.0
+    planned: int = 0
+    issued: int = 0
+    done: int = 0
+    retries: int = 0
+    rate: float = 0.0
+    ok_rate: float = 0.0
+    p50_s: float | None = None
+    p99_s: float | None = None
+    lateness_p99_s: float | None = None
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    connections: int = 0
+    busy: int = 0
+    queued: int = 0
+
+    @property
+    def failed(self) -> int:
+        """Requests of the window that failed: errors, and statuses outside 200 to 399."""
+        wrong = sum(n for status, n in self.statuses.items() if not 200 <= status < 400)
+        return wrong + sum(self.errors.values())
+
+
+def live_of(windows: list[dict[str, Any]], now: float) -> Live:
+    """The latest windows of all workers as one snapshot."""
+    if not windows:
+        return Live(t=now)
+    latency, lateness = Histogram(), Histogram()
+    statuses: Counter[int] = Counter()
+    errors: Counter[str] = Counter()
+    rate = ok_rate = 0.0
+    for window in windows:
+        latency.add(Histogram.from_json(window["latency"]))
+        lateness.add(Histogram.from_json(window["lateness"]))
+        statuses.update({int(status): count for status, count in window["statuses"].items()})
+        errors.update(window["errors"])
+        seconds = max(window["window_s"], 1e-9)
+        rate += (sum(window["statuses"].values()) + sum(window["errors"].values())) / seconds
+        ok_rate += window["ok"] / seconds
+    counts = {
+        name: sum(window[name] for window in windows)
+        for name in ("planned", "issued", "done", "retries", "connections", "busy", "queued")
+    }
+    p50, p99 = latency.percentiles((0.5, 0.99))
+    return Live(
+        t=now,
+        elapsed_s=max(window["elapsed_s"] for window in windows),
+        rate=rate,
+        ok_rate=ok_rate,
+        p50_s=p50,
+        p99_s=p99,
+        lateness_p99_s=lateness.percentile(0.99),
+        statuses=statuses,
+        errors=errors,
+        **counts,
+    )
+
+
+class _Worker:
+    """One process and the thread that reads what it says."""
+
+    def __init__(
+        self, document: dict[str, Any], results: Path, changed: threading.Condition
+    ) -> None:
+        self.results = results
+        self.window: dict[str, Any] | None = None
+        self.totals: Totals | None = None
+        self.error: dict[str, Any] | None = None
+        self.is_ready = False
+        self.is_over = False
+        self._changed = changed
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        # A session of its own: Ctrl-C is for the parent, which then stops it in order. It ends by
+        # itself when this end of its standard input closes, however the parent died.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hikkoshi.load.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="load-worker", daemon=True)
+        self._reader.start()
+        self.say(document)
+
+    def say(self, document: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        # A worker that is already gone tells its own story by its last line or exit code.
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self.process.stdin.write(json.dumps(document).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            message = json.loads(line)
+            with self._changed:
+                self.window = message.get("window", self.window)
+                self.error = message.get("error", self.error)
+                self.is_ready = self.is_ready or "ready" in message
+                if "end" in message:
+                    self.totals = Totals.from_json(message["end"])
+                self._changed.notify_all()
+        self.process.wait()
+        with self._changed:
+            self.is_over = True
+            self._changed.notify_all()
+
+    def raise_if_failed(self) -> None:
+        """What the worker died of, as an error for the user."""
+        if self.error is not None:
+            kind = BadInput if self.error["kind"] == "BadInput" else CannotRun
+            raise kind(self.error["what"], where=self.error["where"], fix=self.error["fix"])
+        if self.is_over and self.totals is None:
+            self._stderr.seek(0)
+            words = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
+            last = f": {words[-1]}" if words else ""
+            raise CannotRun(
+                f"the load generator ended with code {self.process.returncode}{last}",
+                fix=f"what it had sent until then is in {self.results}",
+            )
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout, self._stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+class LoadRun:
+    """Carries an attack out in processes of its own. Its methods may be called from any thread.
+
+        with LoadRun(attack, directory / "requests.load") as run:
+            while not run.is_over(): … run.live() …
+            summary = run.wait()
+
+    Leaving the block stops what still runs. With several processes, the files are named
+    `requests.load.0`, `requests.load.1`, …
+    """
+
+    def __init__(
+        self, attack: Attack, results: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.attack = attack
+        count = attack.processes
+        self.files: tuple[Path, ...] = (
+            (results,)
+            if count == 1
+            else tuple(results.with_name(f"{results.name}.{i}") for i in range(count))
+        )
+        self.t_start = 0.0
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> LoadRun:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Returns once the sending has begun. BadInput, CannotRun, DeadlinePassed."""
+        if self._workers:
+            raise RuntimeError("a LoadRun starts once")
+        count = len(self.files)
+        documents = [self.attack.document((i, count), path) for i, path in enumerate(self.files)]
+        try:
+            for document, path in zip(documents, self.files, strict=True):
+                self._workers.append(_Worker(document, path, self._changed))
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+        start = time.monotonic() + _LEAD_S
+        self.t_start = self._clock() + _LEAD_S
+        for worker in self._workers:
+            worker.say({"go": start, "t_start": self.t_start})
+
+    def _await_ready(self) -> None:
+        with self._changed:
+            is_settled = self._changed.wait_for(
+                lambda: all(w.is_ready or w.is_over for w in self._workers), READY_WITHIN_S
+            )
+        for worker in self._workers:
+            worker.raise_if_failed()
+        if not is_settled:
+            raise DeadlinePassed(f"the load generator was not ready within {READY_WITHIN_S:.0f} s")
+
+    def live(self) -> Live:
+        with self._changed:
+            windows = [w.window for w in self._workers if w.window is not None]
+        return live_of(windows, self._clock())
+
+    def is_over(self) -> bool:
+        with self._changed:
+            return all(worker.is_over for worker in self._workers)
+
+    def stop(self, grace_s: float = 1.0) -> None:
+        """No further request; those at work have grace_s to be answered, else they count as
+        Stopped. Returns at once; `wait` gives the summary."""
+        for worker in self._workers:
+            worker.say({"stop": grace_s})
+
+    def wait(self, timeout_s: float | None = None) -> LoadSummary:
+        """Until every request is accounted for. timeout_s None: as long as the plan, the last
+        timeout and a margin need. DeadlinePassed leaves the run going; CannotRun when a worker
+        died."""
+        attack = self.attack
+        if timeout_s is None:
+            ends = self.t_start + attack.duration_s + attack.timeout_s + _MARGIN_S
+            timeout_s = max(0.0, ends - self._clock())
+        with self._changed:
+            is_done = self._changed.wait_for(
+                lambda: all(worker.is_over for worker in self._workers), timeout_s
+            )
+        if not is_done:
+            raise DeadlinePassed("the load run did not end", where=attack.trial)
+        totals = Totals()
+        for worker in self._workers:
+            worker.raise_if_failed()
+            assert worker.totals is not None
+            totals.add(worker.totals)
+        return summarize(
+            totals,
+            trial=attack.trial,
+            t_start=self.t_start,
+            pacer=attack.pacer,
+            duration_s=attack.duration_s,
+            files=self.files,
+        )
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing. Their files stay."""
+        for worker in self._workers:
+            worker.end()
