@@ -36,6 +36,8 @@ class TrialResult:
     t_end: float
     measures: tuple[Measure, ...] = ()
     notes: tuple[str, ...] = ()
+    is_applicable: bool = True
+    """False: the service has nothing that this trial could try; the verdict does not mind."""
 
 
 class Readiness(StrEnum):

@@ -1,0 +1,105 @@
+"""`hikkoshi`: the commands, and how errors become words and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+import hikkoshi
+from hikkoshi.base.errors import HikkoshiError
+
+# name → module and object. A command's module is imported only when it is asked for, so that
+# `hikkoshi --help` and completion are quick.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "rehearse": ("hikkoshi.cli.rehearse", "rehearse", "Rehearse a move and give a verdict."),
+    "up": ("hikkoshi.cli.region", "up", "Start a local region: AWS's API on this machine."),
+    "down": ("hikkoshi.cli.region", "down", "End a local region and remove all it made."),
+    "status": ("hikkoshi.cli.region", "status", "Show the local regions and their doors."),
+    "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
+    "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),
+    "explain": ("hikkoshi.cli.explain", "explain", "Explain a rule: what it sees, and the cure."),
+    "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),
+    "synthetic": ("hikkoshi.cli.synthetic", "synthetic", "Run synthetic tests."),
+    "completion": ("hikkoshi.cli.completion", "completion", "Print shell completion."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(arguments[0], COMMANDS, 1, 0.5)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            context.fail(f"There is no command {arguments[0]!r}.{hint}")
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, _, words) in COMMANDS.items()])
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ready or done, 1 not ready or failed, 2 wrong use or bad input, "
+    "3 could not run.",
+)
+@click.version_option(hikkoshi.__version__, prog_name="hikkoshi")
+def cli() -> None:
+    """hikkoshi (引越し, moving house): move a service from EC2 + ELB to ECS Fargate.
+
+    Rehearse the move on this machine, with real parts behind AWS's own APIs, and learn by name
+    what would have gone wrong.
+
+    \b
+    Examples:
+      hikkoshi rehearse examples/genba/after
+      hikkoshi up -d && export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+      hikkoshi explain deadlocks-under-load
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run, and exit: HikkoshiError to its own code, Ctrl-C and SIGTERM to 130 and 143."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(args=arguments, prog_name="hikkoshi", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except HikkoshiError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    main()
