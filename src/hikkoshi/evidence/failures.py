@@ -31,7 +31,8 @@ def failed_tasks(store: EvidenceStore) -> tuple[FailedTask, ...]:
         FROM task_events
         WHERE last_status = 'STOPPED' AND task IS NOT NULL
           AND (stop_code IN ('EssentialContainerExited', 'TaskFailedToStart')
-               OR regexp_matches(coalesce(stopped_reason, ''), '(?i)health check|unhealthy|OutOfMemory'))
+               OR regexp_matches(coalesce(stopped_reason, ''),
+                                 '(?i)health check|unhealthy|OutOfMemory'))
         GROUP BY task ORDER BY min(t) LIMIT ?
         """,
         [MOST_TASKS],

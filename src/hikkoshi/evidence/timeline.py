@@ -194,7 +194,7 @@ def _cpu(axis: _Axis) -> tuple[Series, ...]:
         SELECT task, CAST(floor((t - $t_start) / $bucket) AS INTEGER) AS place,
                sum(used) / sum(passed * vcpu)
         FROM steps WHERE passed > 0 AND used >= 0 AND t >= $t_start
-        GROUP BY task, place ORDER BY min(t) OVER (PARTITION BY task), task, place
+        GROUP BY task, place ORDER BY min(min(t)) OVER (PARTITION BY task), task, place
         """
     )
     series = _by_name(axis, [(name, place, round(share, 4)) for name, place, share in rows])

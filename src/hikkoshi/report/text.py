@@ -40,7 +40,7 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "s":
-        return format_duration(value)
+        return format_duration(value) if value else "0 s"
     if unit in {"share", "ratio"}:
         return f"{value * 100:.3g} %"
     number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
