@@ -1,0 +1,116 @@
+"""Standbys and the writer that they follow, through PostgreSQL's own views."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import psycopg
+
+from hikkoshi.base.errors import CannotRun, DeadlinePassed
+from hikkoshi.region.rds.configuration import Following
+from hikkoshi.region.rds.decisions import has_diverged, parse_position
+from hikkoshi.region.rds.server import Server
+
+POLL_S = 0.02
+DEADLINE_S = 60.0
+
+
+def place_of(server: Server) -> Following:
+    return Following(server.configuration.address, server.configuration.port)
+
+
+async def join(server: Server, writer: Server, *, has_data: bool) -> None:
+    """Start a server as a standby of the writer, and wait until it streams. Data of its own is
+    brought onto the writer's line where that can be done; else it becomes a fresh copy."""
+    source = place_of(writer)
+    is_rewound = has_data and await server.rewind_to(source)
+    server.configure(following=source, sync=())
+    if is_rewound:
+        try:
+            await server.start()
+            await _wait_until_streaming(writer, server.configuration.name)
+            return
+        except (CannotRun, DeadlinePassed):
+            await server.stop(is_hard=True)
+    await server.copy_from(source)
+    await server.start()
+    await _wait_until_streaming(writer, server.configuration.name)
+
+
+async def follow(server: Server, writer: Server, promoted_at: int) -> None:
+    """Turn a running standby to a new writer, promoted at that position of the log."""
+    if has_diverged(await received(server), promoted_at):
+        await server.stop(is_hard=True)
+        await join(server, writer, has_data=True)
+        return
+    server.configure(following=place_of(writer), sync=())
+    await server.reload()
+    await _wait_until_streaming(writer, server.configuration.name)
+
+
+async def received(server: Server) -> int:
+    """The position up to which a standby has the log."""
+    rows = await server.ask("SELECT pg_last_wal_receive_lsn()::text")
+    return parse_position(rows[0][0])
+
+
+async def cut_off(server: Server) -> int:
+    """Wait until a standby has noticed that its writer is gone; what it has then is all it will
+    have, and a promotion replays all of it. The position of the log's end."""
+    deadline = time.monotonic() + DEADLINE_S
+    query = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+    while (await server.ask(query))[0][0]:
+        if time.monotonic() > deadline:
+            raise DeadlinePassed(
+                f"the standby {server.configuration.name} did not notice within "
+                f"{DEADLINE_S:.0f} s that its writer had stopped"
+            )
+        await asyncio.sleep(POLL_S)
+    return await received(server)
+
+
+async def wait_for_commits_on(writer: Server, standbys: Sequence[str]) -> None:
+    """From now on a commit is acknowledged only when all of these have it, and they also have all
+    that was acknowledged before."""
+    writer.configure(sync=tuple(standbys))
+    await writer.reload()
+    if not standbys:
+        return
+    (row,) = await writer.ask("SELECT pg_current_wal_flush_lsn()::text")
+    query = (
+        "SELECT count(*) FROM pg_stat_replication WHERE application_name = ANY(%s) "
+        "AND sync_state = 'sync' AND flush_lsn >= %s::pg_lsn"
+    )
+    deadline = time.monotonic() + DEADLINE_S
+    while (await writer.ask(query, (list(standbys), row[0])))[0][0] < len(standbys):
+        if time.monotonic() > deadline:
+            writer.configure(sync=())
+            await writer.reload()
+            raise DeadlinePassed(
+                f"the readers {', '.join(standbys)} did not catch up with "
+                f"{writer.configuration.name} within {DEADLINE_S:.0f} s"
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _wait_until_streaming(writer: Server, name: str) -> None:
+    query = (
+        "SELECT count(*) FROM pg_stat_replication "
+        "WHERE application_name = %s AND state = 'streaming'"
+    )
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            if (await writer.ask(query, (name,)))[0][0]:
+                return
+        except psycopg.OperationalError as error:
+            if not writer.is_running:
+                raise CannotRun(f"the writer ended while {name} joined it") from error
+        if time.monotonic() > deadline:
+            raise DeadlinePassed(
+                f"the reader {name} did not stream from {writer.configuration.name} "
+                f"within {DEADLINE_S:.0f} s"
+            )
+        await asyncio.sleep(POLL_S)
