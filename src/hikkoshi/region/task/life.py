@@ -248,13 +248,18 @@ class TaskLife:
         """Start what may start and stop what must, at each change, until nothing is left."""
         while True:
             self._changed.clear()
+            moves: tuple[Move, ...] = ()
             if self._stop is None:
-                for move in moves_to_run(self._views(), self._parts.clock.monotonic()):
+                moves = moves_to_run(self._views(), self._parts.clock.monotonic())
+                for move in moves:
                     self._act(move)
             if self._stop is not None:
                 self._stop_containers()
             views = self._views()
-            if self._stop is None and self._started_at is None and has_started(views):
+            # Only a view without moves is settled: a dependent that was just given up may be one
+            # that ends the task.
+            is_settled = self._stop is None and not moves
+            if is_settled and self._started_at is None and has_started(views):
                 self._started_at = self._now()
                 self._enter("RUNNING")
             self._publish_change()

@@ -41,9 +41,11 @@ class AsmReference:
 
 @dataclass(frozen=True, slots=True)
 class SsmReference:
-    """A parameter's name, or its ARN taken apart."""
+    """The names under which the parameter may be known, and where.
 
-    name: str
+    The ARNs of the parameters a and /a are the same."""
+
+    names: tuple[str, ...]
     region: str
 
 
@@ -52,7 +54,7 @@ def parse_reference(value_from: str, region: str) -> AsmReference | SsmReference
 
     Raises SecretNotFound for what is neither."""
     if not value_from.startswith("arn:"):
-        return SsmReference(value_from, region)
+        return SsmReference((value_from,), region)
     parts = value_from.split(":")
     match parts[2:3]:
         case ["secretsmanager"] if len(parts) in (7, 10):
@@ -66,9 +68,9 @@ def parse_reference(value_from: str, region: str) -> AsmReference | SsmReference
                 f"{value_from}"
             )
         case ["ssm"] if len(parts) == 6 and parts[5].startswith("parameter/"):
-            name = parts[5].removeprefix("parameter")
-            # `parameter/a/b` is /a/b; `parameter/a` may be /a, but SSM's own ARNs mean plain a.
-            return SsmReference(name if name.count("/") > 1 else name[1:], parts[3])
+            name = parts[5].removeprefix("parameter/")
+            names = (f"/{name}",) if "/" in name else (name, f"/{name}")
+            return SsmReference(names, parts[3])
         case _:
             raise SecretNotFound(
                 "execution resource retrieval failed: invalid ARN in valueFrom: "
@@ -136,7 +138,7 @@ class BotoSecretStore:
     def _from_ssm(self, reference: SsmReference) -> str:
         try:
             answer = self._client("ssm", reference.region).get_parameters(
-                Names=[reference.name], WithDecryption=True
+                Names=list(reference.names), WithDecryption=True
             )
         except ClientError as error:
             told = error.response.get("Error", {})
@@ -145,7 +147,7 @@ class BotoSecretStore:
             raise SecretNotFound(f"{_SSM}{error}") from error
         for parameter in answer.get("Parameters", ()):
             return str(parameter["Value"])
-        raise SecretNotFound(f"{_SSM}invalid ssm parameters: {reference.name}")
+        raise SecretNotFound(f"{_SSM}invalid ssm parameters: {reference.names[0]}")
 
 
 def region_clients(endpoint_url: str) -> MakeClient:
