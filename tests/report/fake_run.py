@@ -85,7 +85,7 @@ def _is_loaded(t: float) -> bool:
 def _samples(recorder, rng, healthy, rate):
     """database, usage, task_usage and targets every half second, over the whole run."""
     end = programme()[-1][3] + 3
-    sessions, deadlocks, cpu, files = 40, 0, {task: 1.0 for task in TASKS}, 30.0
+    sessions, deadlocks, cpu, files = 40, 0, dict.fromkeys(TASKS, 1.0), 30.0
     t = T0
     soak = next(row for row in programme() if row[0] == "soak")
     while t < end:
