@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 
 NANOSECOND = 1_000_000_000
-_MONTHS = ("jan feb mar apr may jun jul aug sep oct nov dec").split(" ")
-]
+_MONTHS = tuple("jan feb mar apr may jun jul aug sep oct nov dec".split())  # noqa: SIM905
 _TOKENS = {
     "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{2})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\s?\d{1,2})",
     "e": r"(?P<d>\s?\d{1,2})", "H": r"(?P<H>\d{1,2})", "I": r"(?P<I>\d{1,2})",
