@@ -81,6 +81,12 @@ class MetadataServer:
                 return self._metadata(mine, container_id, tuple(rest))
             case ["v2", "credentials", credentials_id]:
                 return self._credentials(mine, credentials_id)
+            case ["v2", "credentials"]:
+                return HTTPStatus.BAD_REQUEST, {
+                    "code": "NoIdInRequest",
+                    "message": "CredentialsV2Request: No ID in the request",
+                    "HTTPErrorCode": 400,
+                }
             case _:
                 return HTTPStatus.NOT_FOUND, "404 page not found"
 
