@@ -34,8 +34,9 @@ def input_shape(service: str, operation: str) -> Any:
     return botocore.model.ServiceModel(loaded, service).operation_model(operation).input_shape
 
 
-def check_shape(document: Document, value: Any, shape: Any, key: KeyPath = ()) -> None:
+def check_shape(document: Document, given: Any, shape: Any, key: KeyPath = ()) -> None:
     """Raises BadInput, with the line, at the first member that AWS would not take."""
+    value: Any = given  # keeps its type through the checks below
     kinds, words = _KINDS.get(shape.type_name, ((object,), ""))
     is_bool_for_number = isinstance(value, bool) and bool not in kinds and object not in kinds
     if not isinstance(value, kinds) or is_bool_for_number:

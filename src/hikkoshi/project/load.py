@@ -12,6 +12,7 @@ from hikkoshi.model.project import Project, Settings
 from hikkoshi.project.aws_shapes import check_shape, input_shape
 from hikkoshi.project.documents import Document, nearest, read_document
 from hikkoshi.fargate.references import secret_name, target_group_name
+from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
 
 SETTINGS_FILE = "hikkoshi.yaml"
@@ -35,6 +36,8 @@ def _load(directory: Path, *, is_compared: bool) -> Project:
     task = _read_task_definition(directory, settings)
     service, service_name = _read_service_definition(directory, settings)
     _check_load_balancer(document, settings, task.data, service)
+    for problem in check_firelens_roles(task.data, service.data, settings.images):
+        raise task.refuse(problem.path, problem.message, problem.fix)
     _check_secrets(document, settings, task)
     compared = None
     if settings.compare_with is not None and not is_compared:
@@ -66,9 +69,9 @@ def _check_files(document: Document, settings: Settings, directory: Path) -> Non
             )
         for source in how.embedded.copy if how.embedded else ():
             wanted.append((("images", image, "embedded", "copy", source), source))
-        for key, name in (("path", how.path), ("dockerfile", how.dockerfile)):
-            if name is not None:
-                wanted.append((("images", image, key), name))
+        for kind, file in (("path", how.path), ("dockerfile", how.dockerfile)):
+            if file is not None:
+                wanted.append((("images", image, kind), file))
     for key, name in wanted:
         if not (directory / name).exists():
             raise document.refuse(key, f"there is no {directory / name}", "correct the path")
@@ -104,7 +107,7 @@ def _read_task_definition(directory: Path, settings: Settings) -> Document:
     )
     check_shape(document, document.data, input_shape("ecs", "RegisterTaskDefinition"))
     for problem in check_task_definition(document.data):
-        raise document.refuse(problem.path, problem.message, getattr(problem, "fix", None))
+        raise document.refuse(problem.path, problem.message, problem.fix)
     return document
 
 

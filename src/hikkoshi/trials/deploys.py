@@ -131,9 +131,7 @@ def _runs(home: NewHome, arn: str) -> bool:
     return bool(tasks) and all(t["taskDefinitionArn"] == arn for t in tasks) and is_whole(home)
 
 
-def _is_rolled_back(
-    home: NewHome, bad_id: str, bad_arn: str, rolled: dict[str, Any]
-) -> bool:
+def _is_rolled_back(home: NewHome, bad_id: str, bad_arn: str, rolled: dict[str, Any]) -> bool:
     """Notes the failed deployment's reason while it can be seen; true when all is whole again."""
     for deployment in describe(home)["deployments"]:
         if deployment["id"] == bad_id and deployment.get("rolloutState") == "FAILED":

@@ -117,7 +117,9 @@ def say(measure: Measure) -> str:
         return format_duration(measure.value)
     if measure.unit == "share":
         return format_share(measure.value)
-    number = f"{measure.value:.0f}" if measure.value == round(measure.value) else f"{measure.value:.1f}"
+    number = (
+        f"{measure.value:.0f}" if measure.value == round(measure.value) else f"{measure.value:.1f}"
+    )
     return f"{number} {measure.unit}".strip()
 
 

@@ -50,7 +50,11 @@ def try_scp_swap(context: Context) -> TrialResult:
     try:
         door = instances.bring_up()
         sending = send(
-            context, NAME, context.pace.deploy_deadline_s, base_url=f"http://{door}", reads_only=True
+            context,
+            NAME,
+            context.pace.deploy_deadline_s,
+            base_url=f"http://{door}",
+            reads_only=True,
         )
         with sending:
             sending.pass_time(context.pace.warm_s)

@@ -119,9 +119,7 @@ def select(only: Sequence[str], skip: Sequence[str]) -> tuple[Trial, ...]:
         if name not in NAMES:
             raise BadInput(f"there is no trial {name!r}", fix=f"the trials are {', '.join(NAMES)}")
     chosen = tuple(
-        trial
-        for trial in PROGRAMME
-        if (not only or trial.name in only) and trial.name not in skip
+        trial for trial in PROGRAMME if (not only or trial.name in only) and trial.name not in skip
     )
     if not chosen:
         raise BadInput("no trial is left to be tried", fix="leave out fewer of them")

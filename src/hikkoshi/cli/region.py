@@ -1,0 +1,145 @@
+"""`hikkoshi up`, `down` and `status`: the local region alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hikkoshi.base.errors import CannotRun
+from hikkoshi.cli.places import region_index, region_records, region_state
+from hikkoshi.model.project import Project
+from hikkoshi.model.timers import Timers
+from hikkoshi.project.load import load_project
+from hikkoshi.region.boot.cleanup import clean_up, find_regions
+from hikkoshi.region.boot.launch import launch
+from hikkoshi.region.boot.settings import LaunchSettings
+from hikkoshi.region.payload import payload_of
+
+_DIRECTORY = click.argument(
+    "directory", type=click.Path(path_type=Path, file_okay=False), required=False
+)
+
+
+@click.command()
+@_DIRECTORY
+@click.option("--port", default=4566, show_default=True, help="The API's port; 0: any free one.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it running in the background.")
+@click.option("--fast", is_flag=True, help="Shorten AWS's slow timers, as a rehearsal does.")
+@click.option(
+    "--engine", type=click.Choice(["auto", "embedded", "docker"]), default="auto", show_default=True
+)
+def up(directory: Path | None, port: int, detach: bool, fast: bool, engine: str) -> None:
+    """Start a local region that answers AWS's API on 127.0.0.1.
+
+    With DIRECTORY, the images that its hikkoshi.yaml describes are known to it. It has a default
+    VPC with subnets and a security group, and no account: any key will do.
+
+    \b
+    Examples:
+      hikkoshi up                     # in the foreground; Ctrl-C ends it
+      hikkoshi up -d --port 0
+      aws --endpoint-url http://127.0.0.1:4566 ecs list-clusters
+    """
+    refuse_docker(engine)
+    project = load_project(directory) if directory else None
+    timers = Timers.for_rehearsal() if fast else Timers.as_aws()
+    handle = launch(launch_settings(project, directory, timers, port=port, is_detached=detach))
+    try:
+        handle.wait_ready()
+    except BaseException:
+        handle.stop()
+        raise
+    click.echo(f"The local region answers at {handle.api_url}", err=True)
+    for meaning, aws, used in timers.shortened():
+        click.echo(f"  shortened: {meaning} {used:g} s (AWS: {aws:g} s)", err=True)
+    click.echo(f"export AWS_ENDPOINT_URL={handle.api_url}")
+    if detach:
+        return
+    click.echo("Ctrl-C ends it.", err=True)
+    try:
+        handle.wait_ended()
+    finally:
+        handle.stop()
+
+
+def launch_settings(
+    project: Project | None,
+    directory: Path | None,
+    timers: Timers,
+    *,
+    port: int = 0,
+    is_detached: bool = False,
+    records: Path | None = None,
+) -> LaunchSettings:
+    return LaunchSettings(
+        state=region_state(directory),
+        record_directory=records or region_records(directory),
+        entry_point="hikkoshi.region.region:main",
+        index=region_index(),
+        payload=payload_of(project, timers),
+        port=port,
+        is_detached=is_detached,
+    )
+
+
+def refuse_docker(engine: str) -> None:
+    if engine == "docker":
+        raise CannotRun(
+            "the Docker engine is not implemented yet",
+            fix="leave --engine out: the embedded engine needs no Docker",
+        )
+
+
+@click.command()
+@_DIRECTORY
+@click.option("--all", "every", is_flag=True, help="End every region of this user.")
+def down(directory: Path | None, every: bool) -> None:
+    """End the region of DIRECTORY, or the one that `hikkoshi up` alone started.
+
+    Also removes what is left of one whose processes were killed. Idempotent.
+    """
+    states = [region_state(directory)]
+    if every:
+        states += [Path(record.state) for record in find_regions(region_index())]
+    for state in dict.fromkeys(states):
+        clean_up(state)
+    click.echo("Nothing of it is left.", err=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the regions as JSON.")
+def status(as_json: bool) -> None:
+    """Show this user's regions, where their API is, and which doors lead into them."""
+    found = [_describe(record) for record in find_regions(region_index())]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    if not found:
+        click.echo("No region is running. Start one: hikkoshi up", err=True)
+    for each in found:
+        click.echo(f"{each['api_url']}  {each['health']}  {each['engine']}  {each['state']}")
+        for kind, doors in each.get("doors", {}).items():
+            for name, door in doors.items():
+                click.echo(f"  {kind}: {door} -> {name}")
+        if each["health"] == "running":
+            click.echo(f"  export AWS_ENDPOINT_URL={each['api_url']}")
+
+
+def _describe(record: Any) -> dict[str, Any]:
+    from hikkoshi.trials.access import Access
+
+    row: dict[str, Any] = {
+        "api_url": record.api_url,
+        "state": record.state,
+        "engine": record.engine,
+        "pid": record.door_pid,
+        "health": "running",
+    }
+    try:
+        row["doors"] = Access(record.api_url, "ap-northeast-1").ask("doors", timeout_s=3)
+    except Exception as error:  # whatever is wrong with it is what the user wants to know
+        row["health"] = f"does not answer ({error})"
+    return row
