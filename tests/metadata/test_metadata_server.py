@@ -204,6 +204,7 @@ def test_botocores_own_provider_takes_the_credentials():
         (b"garbage\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 40000 + b"\r\n\r\n", 431),
+        (b"PUT /api/abc-app/task-protection/v1/state HTTP/1.1\r\n\r\n", 501),
         (b"HEAD /v4/abc-app HTTP/1.1\r\n\r\n", 200),
     ],
 )

@@ -253,6 +253,10 @@ def test_fluentd_has_its_own_syntax():
             task(options={"config-file-type": "s3", "config-file-value": "arn:aws:s3:::b/f"}),
             "config-file-type must be file on Fargate",
         ),
+        (
+            task(options={"config-file-type": "file", "config-file-value": "/x.YAML"}),
+            "a YAML file is not implemented",
+        ),
         (task(options={"config-file-type": "file"}), "config-file-value is missing"),
         (
             task(logConfiguration={"logDriver": "awsfirelens"}),

@@ -98,6 +98,10 @@ def test_a_runtime_id_has_fargates_form():
     ("change", "words"),
     [
         ({"systemControls": [{"namespace": "n", "value": "1"}]}, "systemControls is not implem"),
+        (
+            {"linuxParameters": {"capabilities": {"add": ["SYS_PTRACE"]}}},
+            "container c: linuxParameters.capabilities.add is not implemented",
+        ),
         ({"healthCheck": {"command": ["curl", "x"]}}, "must start with CMD or CMD-SHELL"),
         ({"healthCheck": {"command": ["CMD"]}}, "must start with CMD or CMD-SHELL"),
     ],

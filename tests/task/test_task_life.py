@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -445,5 +446,42 @@ def test_changes_and_usage_are_recorded(tmp_path):
         for table, rows in stage.recorder.rows.items():
             for columns in rows:
                 assert columns.keys() <= TABLES[table].keys()
+
+    play(scenario, tmp_path)
+
+
+def test_a_reader_may_stop_the_task_while_it_reads(tmp_path):
+    async def scenario(stage):
+        seen = stage.run(container("app"))
+        take = type(seen).__call__
+        states = []
+
+        def stop_once_running(state):
+            if state.last_status == "RUNNING" and state.desired_status == "RUNNING":
+                stage.stop()
+            states.append((state.last_status, state.desired_status))
+            take(seen, state)
+
+        stage.runtime._lives[arn("0123456789abcdef")]._publish = stop_once_running
+        await seen.status("STOPPED")
+        first = states.index(("RUNNING", "RUNNING"))
+        assert states[first + 1] == ("RUNNING", "STOPPED")
+
+    play(scenario, tmp_path)
+
+
+def test_a_fault_of_the_engine_is_the_tasks_reason(tmp_path):
+    async def scenario(stage):
+        async def broken(image):
+            raise OSError(28, "No space left on device")
+
+        stage.engine.pull = broken
+        faults = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+        stopped = await stage.run(container("app")).status("STOPPED")
+        assert stopped.stop_code == "TaskFailedToStart"
+        assert "No space left on device" in stopped.stopped_reason
+        assert [type(fault) for fault in faults] == [OSError]
 
     play(scenario, tmp_path)

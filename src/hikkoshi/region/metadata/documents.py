@@ -13,14 +13,16 @@ from typing import Any
 
 from hikkoshi.region.ports import ContainerFacts, TaskFacts, UsageSample
 
-# Fargate's ephemeral storage, in MiB; how much of it is used is not measured here.
-EPHEMERAL_STORAGE_MIB = 20 * 1024
+# Fargate's ephemeral storage without a setting; how much of it is used is not measured here.
+_EPHEMERAL_STORAGE_GIB = 20
 _CREDENTIALS_LAST = timedelta(hours=6)
 
 
 def task_document(task: TaskFacts, now: datetime) -> dict[str, Any]:
     """`/v4/<id>/task`."""
     order, state = task.order, task.state()
+    storage = order.definition.get("ephemeralStorage") or {}
+    storage_gib = int(storage.get("sizeInGiB") or _EPHEMERAL_STORAGE_GIB)
     document: dict[str, Any] = {
         "Cluster": order.cluster_arn,
         "TaskARN": order.task_arn,
@@ -37,7 +39,7 @@ def task_document(task: TaskFacts, now: datetime) -> dict[str, Any]:
             "ReferenceTimestamp": timestamp(now),
             "ClockSynchronizationStatus": "SYNCHRONIZED",
         },
-        "EphemeralStorageMetrics": {"Utilized": 0, "Reserved": EPHEMERAL_STORAGE_MIB},
+        "EphemeralStorageMetrics": {"Utilized": 0, "Reserved": storage_gib * 1024},
         "FaultInjectionEnabled": False,
     }
     if order.group.startswith("service:"):

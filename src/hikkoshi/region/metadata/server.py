@@ -181,6 +181,11 @@ def parse_head(head: bytes) -> tuple[str, str, bool]:
             if not colon or name != name.strip():
                 raise RequestError(HTTPStatus.BAD_REQUEST, "a malformed header")
             headers[name.lower()] = value.strip()
+    if path.startswith("/api/"):
+        raise RequestError(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "the agent's API (task protection, faults) is not implemented by the local region",
+        )
     if method not in ("GET", "HEAD"):
         raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed here")
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:

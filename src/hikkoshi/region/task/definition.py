@@ -134,6 +134,9 @@ class TaskDefinition:
 
 def read_definition(document: Mapping[str, Any]) -> TaskDefinition:
     """AWS's shape → values. Raises DefinitionError for what this region does not do."""
+    if document.get("pidMode") or document.get("proxyConfiguration"):
+        key = "pidMode" if document.get("pidMode") else "proxyConfiguration"
+        raise DefinitionError(f"{key} is not implemented by the local region")
     containers = tuple(_container(c) for c in document.get("containerDefinitions", ()))
     if not containers:
         raise DefinitionError("the task definition has no containerDefinitions")
@@ -184,9 +187,7 @@ def _volume(document: Mapping[str, Any]) -> str:
 
 def _container(document: Mapping[str, Any]) -> ContainerDefinition:
     name = str(document["name"])
-    for key in ("environmentFiles", "systemControls"):
-        if document.get(key):
-            raise DefinitionError(f"container {name}: {key} is not implemented by the local region")
+    _refuse_what_is_missing(name, document)
     ulimits = {u["name"]: _ulimit(u) for u in document.get("ulimits") or ()}
     ulimits.setdefault(DEFAULT_NOFILE.name, DEFAULT_NOFILE)
     credentials = document.get("repositoryCredentials") or {}
@@ -232,6 +233,23 @@ def _container(document: Mapping[str, Any]) -> ContainerDefinition:
         ),
         labels=tuple((document.get("dockerLabels") or {}).items()),
     )
+
+
+def _refuse_what_is_missing(name: str, document: Mapping[str, Any]) -> None:
+    """Keys that Fargate knows and this region would have to leave out in silence.
+
+    linuxParameters.initProcessEnabled asks for nothing: an engine reaps orphans anyway."""
+    linux = document.get("linuxParameters") or {}
+    asked = {
+        **{key: document.get(key) for key in ("environmentFiles", "systemControls")},
+        "credentialSpecs": document.get("credentialSpecs"),
+        "linuxParameters.capabilities.add": (linux.get("capabilities") or {}).get("add"),
+        "linuxParameters.tmpfs": linux.get("tmpfs"),
+        "linuxParameters.sharedMemorySize": linux.get("sharedMemorySize"),
+    }
+    for key, value in asked.items():
+        if value:
+            raise DefinitionError(f"container {name}: {key} is not implemented by the local region")
 
 
 def _words(value: Any) -> tuple[str, ...] | None:

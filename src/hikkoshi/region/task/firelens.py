@@ -252,6 +252,12 @@ def _included_file(router: Firelens) -> str | None:
         )
     if not value:
         raise FirelensError("config-file-type is file, but config-file-value is missing")
+    if value.lower().endswith((".yaml", ".yml")):
+        # The agent then writes its own part in YAML too; a classic file cannot include one.
+        raise FirelensError(
+            f"config-file-value {value}: a YAML file is not implemented by the local region; "
+            "use Fluent Bit's classic syntax"
+        )
     return value
 
 

@@ -78,6 +78,7 @@ class TaskLife:
         self._stop_asked = asyncio.Event()
         self._changed = asyncio.Event()
         self._last: TaskState | None = None
+        self._is_publishing = False
         self._connectivity_at: datetime | None = None
         self._started_at: datetime | None = None
         self._stopping_at: datetime | None = None
@@ -354,11 +355,19 @@ class TaskLife:
             self._publish_change()
 
     def _publish_change(self) -> None:
-        state = self.state()
-        if state == self._last:
+        """A reader that asks for a stop while it reads gets the next snapshot after this one."""
+        if self._is_publishing:
             return
-        self._last = state
-        self._record(state)
+        self._is_publishing = True
+        try:
+            while (state := self.state()) != self._last:
+                self._last = state
+                self._record(state)
+                self._tell(state)
+        finally:
+            self._is_publishing = False
+
+    def _tell(self, state: TaskState) -> None:
         try:
             self._publish(state)
         except Exception as error:  # the reader's fault must not end the task

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
@@ -22,6 +23,8 @@ from hikkoshi.region.ports import (
     TaskOrder,
 )
 from hikkoshi.region.task.definition import TaskDefinition
+
+_T = TypeVar("_T")
 
 
 class StartFailedError(Exception):
@@ -93,3 +96,13 @@ class Hook:
     status: str
     prepare: Prepare
     is_interruptible: bool = False
+
+
+async def together(work: Mapping[str, Coroutine[Any, Any, _T]]) -> dict[str, _T]:
+    """All results by key. The first failure cancels the rest and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            jobs = {key: group.create_task(one) for key, one in work.items()}
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return {key: job.result() for key, job in jobs.items()}

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from hikkoshi.region.engine.port import CannotPullContainer
-from hikkoshi.region.task.setup import Setup, StartFailedError
+from hikkoshi.region.task.setup import Setup, StartFailedError, together
 
 
 async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
     names = dict.fromkeys(container.image for container in setup.definition.containers)
     setup.pull_started_at = _now(setup)
     try:
-        async with asyncio.TaskGroup() as group:
-            jobs = {name: group.create_task(setup.parts.engine.pull(name)) for name in names}
-    except* CannotPullContainer as errors:
-        raise StartFailedError(f"CannotPullContainerError: {errors.exceptions[0]}") from errors
+        images = await together({name: setup.parts.engine.pull(name) for name in names})
+    except CannotPullContainer as error:
+        raise StartFailedError(f"CannotPullContainerError: {error}") from error
     finally:
         setup.pull_stopped_at = _now(setup)
     for container in setup.definition.containers:
-        setup.images[container.name] = jobs[container.image].result()
+        setup.images[container.name] = images[container.image]
 
 
 def _now(setup: Setup) -> datetime:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from hikkoshi.region.ports import SecretNotFound
-from hikkoshi.region.task.setup import Setup, StartFailedError
+from hikkoshi.region.task.setup import Setup, StartFailedError, together
 
 _PREFIX = "ResourceInitializationError: unable to pull secrets or registry auth: "
 
@@ -37,14 +36,8 @@ def _wanted(setup: Setup) -> list[str]:
 
 
 async def _resolve_all(setup: Setup, wanted: list[str]) -> dict[str, str]:
+    store, region = setup.parts.secrets, setup.order.region
     try:
-        async with asyncio.TaskGroup() as group:
-            jobs = {
-                value_from: group.create_task(
-                    setup.parts.secrets.resolve(value_from, setup.order.region)
-                )
-                for value_from in wanted
-            }
-    except* SecretNotFound as errors:
-        raise StartFailedError(f"{_PREFIX}{errors.exceptions[0]}") from errors
-    return {value_from: job.result() for value_from, job in jobs.items()}
+        return await together({one: store.resolve(one, region) for one in wanted})
+    except SecretNotFound as error:
+        raise StartFailedError(f"{_PREFIX}{error}") from error
