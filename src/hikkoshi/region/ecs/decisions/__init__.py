@@ -1,0 +1,1 @@
+"""What the scheduler does next, as pure functions over frozen snapshots."""

@@ -1,0 +1,87 @@
+"""The ECS control plane: a `Service` for the front, over a task runtime and load balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hikkoshi.base.clock import Clock
+from hikkoshi.model.evidence import NoRecorder, Recorder
+from hikkoshi.model.timers import Timers
+from hikkoshi.region.ecs.actions import Actions
+from hikkoshi.region.ecs.arns import Arns
+from hikkoshi.region.ecs.launch import Launcher
+from hikkoshi.region.ecs.operations.clusters import ClusterOperations
+from hikkoshi.region.ecs.operations.definitions import DefinitionOperations
+from hikkoshi.region.ecs.operations.deployments import DeploymentOperations
+from hikkoshi.region.ecs.operations.services import ServiceOperations
+from hikkoshi.region.ecs.operations.tags import TagOperations
+from hikkoshi.region.ecs.operations.tasks import TaskOperations
+from hikkoshi.region.ecs.plane import ControlPlane
+from hikkoshi.region.ecs.scheduler import ServiceScheduler
+from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.front.port import Operation
+from hikkoshi.region.ports import LoadBalancers, TaskRuntime
+
+
+class EcsService:
+    """`operations()` for the front; `start()` begins scheduling, `close()` ends it.
+
+    All of it runs on the region's event loop. Closing leaves the tasks to the runtime, whose
+    `close` kills them.
+    """
+
+    name = "ecs"
+
+    def __init__(
+        self, *, runtime: TaskRuntime, balancers: LoadBalancers, clock: Clock,
+        timers: Timers | None = None, recorder: Recorder | None = None,
+        account_id: str = "123456789012", region: str = "ap-northeast-1",
+        journal: Path | None = None,
+    ) -> None:  # fmt: skip
+        timers = timers or Timers.as_aws()
+        self._store = Store(clock, recorder or NoRecorder(), journal)
+        names = Arns(account_id, region)
+        launcher = Launcher(
+            store=self._store, runtime=runtime, clock=clock, names=names, wake=self._wake
+        )
+        actions = Actions(
+            store=self._store,
+            runtime=runtime,
+            balancers=balancers,
+            clock=clock,
+            launcher=launcher,
+        )
+        self.scheduler = ServiceScheduler(
+            store=self._store, actions=actions, balancers=balancers, clock=clock, timers=timers
+        )
+        self._plane = ControlPlane(
+            store=self._store,
+            names=names,
+            clock=clock,
+            launcher=launcher,
+            runtime=runtime,
+            balancers=balancers,
+            wake=self._wake,
+        )
+
+    def operations(self) -> Mapping[str, Operation]:
+        rooms = (
+            ClusterOperations(self._plane),
+            DefinitionOperations(self._plane),
+            ServiceOperations(self._plane),
+            DeploymentOperations(self._plane),
+            TaskOperations(self._plane),
+            TagOperations(self._plane),
+        )
+        return {name: operation for room in rooms for name, operation in room.table().items()}
+
+    async def start(self) -> None:
+        self.scheduler.start()
+
+    async def close(self) -> None:
+        await self.scheduler.close()
+        self._store.close()
+
+    def _wake(self) -> None:
+        self.scheduler.wake()

@@ -1,0 +1,413 @@
+"""From records to AWS's output shapes. Pure; members that AWS leaves out are left out."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from hikkoshi.region.ecs.records import (
+    Cluster,
+    Definition,
+    Deployment,
+    Revision,
+    ServiceDeployment,
+    ServiceRecord,
+    TaskRecord,
+)
+from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ports import ContainerState
+
+
+def when(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def given(**members: Any) -> dict[str, Any]:
+    """The members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in tags.items()]
+
+
+def failure(arn: str, reason: str, detail: str | None = None) -> dict[str, Any]:
+    return given(arn=arn, reason=reason, detail=detail)
+
+
+def is_pending(task: TaskRecord) -> bool:
+    return task.desired_status == "RUNNING" and task.last_status not in ("RUNNING", "STOPPED")
+
+
+def is_counted_running(task: TaskRecord) -> bool:
+    """AWS counts a task as running until it leaves RUNNING; a draining one is counted no more."""
+    return task.last_status == "RUNNING" and task.desired_status == "RUNNING"
+
+
+def cluster_shape(cluster: Cluster, store: Store, include: list[str]) -> dict[str, Any]:
+    tasks = list(store.tasks_of(cluster.name))
+    services = [s for s in store.services.values() if s.cluster_arn == cluster.arn]
+    active = sum(service.status == "ACTIVE" for service in services)
+    running, pending = sum(map(is_counted_running, tasks)), sum(map(is_pending, tasks))
+    shape = given(
+        clusterArn=cluster.arn,
+        clusterName=cluster.name,
+        status=cluster.status,
+        registeredContainerInstancesCount=0,
+        runningTasksCount=running,
+        pendingTasksCount=pending,
+        activeServicesCount=active,
+        statistics=[],
+        tags=[],
+        settings=list(cluster.settings) if "SETTINGS" in include else [],
+        capacityProviders=list(cluster.capacity_providers),
+        defaultCapacityProviderStrategy=list(cluster.default_strategy),
+        serviceConnectDefaults=cluster.service_connect_defaults,
+    )
+    if "CONFIGURATIONS" in include and cluster.configuration is not None:
+        shape["configuration"] = cluster.configuration
+    if "TAGS" in include:
+        shape["tags"] = tag_list(store.tags.get(cluster.arn, {}))
+    if "STATISTICS" in include:
+        draining = sum(service.status == "DRAINING" for service in services)
+        counts = {
+            "runningFargateTasksCount": running,
+            "pendingFargateTasksCount": pending,
+            "activeFargateServiceCount": active,
+            "drainingFargateServiceCount": draining,
+        }
+        for name in list(counts):
+            counts[name.replace("Fargate", "EC2")] = 0
+        shape["statistics"] = [{"name": k, "value": str(v)} for k, v in counts.items()]
+    return shape
+
+
+def definition_shape(definition: Definition) -> dict[str, Any]:
+    return {
+        **definition.document,
+        **given(
+            taskDefinitionArn=definition.arn,
+            family=definition.family,
+            revision=definition.revision,
+            status=definition.status,
+            registeredAt=when(definition.registered_at),
+            deregisteredAt=_when(definition.deregistered_at),
+            deleteRequestedAt=_when(definition.delete_requested_at),
+        ),
+    }
+
+
+def service_shape(service: ServiceRecord, store: Store, include: list[str]) -> dict[str, Any]:
+    tasks = store.service_tasks(service)
+    primary = service.primary
+    revision = store.revisions.get(primary.revision_arn) if primary else None
+    shape = given(
+        serviceArn=service.arn,
+        serviceName=service.name,
+        clusterArn=service.cluster_arn,
+        status=service.status,
+        desiredCount=service.desired_count,
+        runningCount=sum(map(is_counted_running, tasks)),
+        pendingCount=sum(map(is_pending, tasks)),
+        deploymentConfiguration=service.deployment_configuration,
+        deployments=[
+            deployment_shape(deployment, service, store) for deployment in service.deployments
+        ],
+        events=[
+            {"id": event.id, "createdAt": when(event.at), "message": event.message}
+            for event in service.events
+        ],
+        createdAt=when(service.created_at),
+        placementConstraints=[],
+        placementStrategy=[],
+        healthCheckGracePeriodSeconds=service.grace_s,
+        schedulingStrategy=service.scheduling_strategy,
+        deploymentController={"type": "ECS"},
+        createdBy=service.created_by or None,
+        enableECSManagedTags=service.enable_managed_tags,
+        availabilityZoneRebalancing=service.zone_rebalancing,
+    )
+    if revision is not None:
+        shape.update(_revision_members(revision))
+        shape["enableExecuteCommand"] = revision.enable_execute_command
+        shape["propagateTags"] = revision.propagate_tags
+        shape["loadBalancers"] = list(revision.load_balancers)
+        shape["serviceRegistries"] = list(revision.service_registries)
+    if primary is not None and primary.rollout == "IN_PROGRESS":
+        shape["currentServiceDeployment"] = primary.service_deployment_arn
+    shape["currentServiceRevisions"] = [
+        _revision_summary(deployment, service, store) for deployment in service.deployments
+    ]
+    if "TAGS" in include:
+        shape["tags"] = tag_list(store.tags.get(service.arn, {}))
+    return shape
+
+
+def _revision_members(revision: Revision) -> dict[str, Any]:
+    return given(
+        taskDefinition=revision.definition_arn,
+        launchType=revision.launch_type,
+        capacityProviderStrategy=list(revision.capacity_provider_strategy) or None,
+        platformVersion=revision.platform_version,
+        platformFamily="Linux",
+        networkConfiguration=revision.network_configuration,
+    )
+
+
+def _counts(deployment: Deployment, service: ServiceRecord, store: Store) -> tuple[int, int]:
+    tasks = [t for t in store.service_tasks(service) if t.deployment_id == deployment.id]
+    return sum(map(is_counted_running, tasks)), sum(map(is_pending, tasks))
+
+
+def _revision_summary(
+    deployment: Deployment, service: ServiceRecord, store: Store
+) -> dict[str, Any]:
+    running, pending = _counts(deployment, service, store)
+    return {
+        "arn": deployment.revision_arn,
+        "requestedTaskCount": _wanted(deployment, service),
+        "runningTaskCount": running,
+        "pendingTaskCount": pending,
+    }
+
+
+def _wanted(deployment: Deployment, service: ServiceRecord) -> int:
+    return service.desired_count if deployment.status == "PRIMARY" else 0
+
+
+def deployment_shape(
+    deployment: Deployment, service: ServiceRecord, store: Store
+) -> dict[str, Any]:
+    revision = store.revisions[deployment.revision_arn]
+    running, pending = _counts(deployment, service, store)
+    return {
+        "id": deployment.id,
+        "status": deployment.status,
+        "desiredCount": _wanted(deployment, service),
+        "runningCount": running,
+        "pendingCount": pending,
+        "failedTasks": deployment.failed_tasks,
+        "createdAt": when(deployment.created_at),
+        "updatedAt": when(deployment.updated_at),
+        "rolloutState": deployment.rollout,
+        "rolloutStateReason": deployment.rollout_reason,
+        **_revision_members(revision),
+    }
+
+
+def service_deployment_shape(
+    record: ServiceDeployment, service: ServiceRecord, store: Store
+) -> dict[str, Any]:
+    current = next(
+        (d for d in service.deployments if d.revision_arn == record.target_revision_arn), None
+    )
+    target = {"arn": record.target_revision_arn}
+    if current is not None:
+        target = _revision_summary(current, service, store)
+    shape = given(
+        serviceDeploymentArn=record.arn,
+        serviceArn=service.arn,
+        clusterArn=service.cluster_arn,
+        createdAt=when(record.created_at),
+        startedAt=when(record.created_at),
+        finishedAt=_when(record.finished_at),
+        stoppedAt=_when(record.stopped_at),
+        updatedAt=when(record.updated_at),
+        sourceServiceRevisions=[{"arn": arn} for arn in record.source_revision_arns],
+        targetServiceRevision=target,
+        status=record.status,
+        statusReason=record.status_reason,
+        deploymentConfiguration=record.configuration,
+        deploymentCircuitBreaker={
+            "status": record.breaker_status,
+            "failureCount": record.failure_count,
+            "threshold": record.threshold,
+        },
+    )
+    if record.rollback_started_at is not None:
+        shape["rollback"] = given(
+            reason=record.rollback_reason,
+            startedAt=when(record.rollback_started_at),
+            serviceRevisionArn=record.rollback_revision_arn,
+        )
+    return shape
+
+
+def service_deployment_brief(record: ServiceDeployment, service: ServiceRecord) -> dict[str, Any]:
+    return given(
+        serviceDeploymentArn=record.arn,
+        serviceArn=service.arn,
+        clusterArn=service.cluster_arn,
+        startedAt=when(record.created_at),
+        createdAt=when(record.created_at),
+        finishedAt=_when(record.finished_at),
+        targetServiceRevisionArn=record.target_revision_arn,
+        status=record.status,
+        statusReason=record.status_reason,
+    )
+
+
+def revision_shape(revision: Revision, service: ServiceRecord, store: Store) -> dict[str, Any]:
+    definition = store.definitions[revision.definition_arn]
+    return given(
+        serviceRevisionArn=revision.arn,
+        serviceArn=service.arn,
+        clusterArn=service.cluster_arn,
+        loadBalancers=list(revision.load_balancers),
+        serviceRegistries=list(revision.service_registries),
+        containerImages=[
+            {"containerName": container["name"], "image": container["image"]}
+            for container in definition.document["containerDefinitions"]
+        ],
+        guardDutyEnabled=False,
+        createdAt=when(revision.created_at),
+        **_revision_members(revision),
+    )
+
+
+def task_shape(task: TaskRecord, store: Store, include: list[str]) -> dict[str, Any]:
+    state = task.state
+    request = task.stop_request
+    shape = given(
+        taskArn=task.arn,
+        clusterArn=task.cluster_arn,
+        taskDefinitionArn=task.definition_arn,
+        group=task.group,
+        launchType=None if task.capacity_provider else task.launch_type,
+        capacityProviderName=task.capacity_provider,
+        platformVersion=task.platform_version,
+        platformFamily="Linux",
+        availabilityZone=task.zone,
+        cpu=task.cpu,
+        memory=task.memory,
+        createdAt=when(task.created_at),
+        startedBy=task.started_by,
+        lastStatus=task.last_status,
+        desiredStatus=task.desired_status,
+        healthStatus=state.health if state else "UNKNOWN",
+        enableExecuteCommand=task.enable_execute_command,
+        overrides=_overrides(task, store),
+        containers=_containers(task, store),
+        attachments=[_attachment(task)],
+        attributes=[{"name": "ecs.cpu-architecture", "value": "x86_64"}],
+        inferenceAccelerators=[],
+        tags=tag_list(store.tags.get(task.arn, {})) if "TAGS" in include else [],
+        version=task.version,
+        ephemeralStorage={"sizeInGiB": _storage(task, store)},
+        fargateEphemeralStorage={"sizeInGiB": _storage(task, store)},
+        stopCode=request.code if request else None,
+        stoppedReason=request.reason if request else None,
+        stoppingAt=when(request.at) if request else None,
+    )
+    if state is not None:
+        shape.update(_times(task))
+    return shape
+
+
+def _times(task: TaskRecord) -> dict[str, Any]:
+    state = task.state
+    assert state is not None
+    return given(
+        connectivity="CONNECTED" if state.connectivity_at else None,
+        connectivityAt=state.connectivity_at,
+        pullStartedAt=state.pull_started_at,
+        pullStoppedAt=state.pull_stopped_at,
+        startedAt=state.started_at,
+        stoppingAt=state.stopping_at,
+        executionStoppedAt=state.execution_stopped_at,
+        stoppedAt=state.stopped_at,
+        stopCode=state.stop_code,
+        stoppedReason=state.stopped_reason,
+    )
+
+
+def _storage(task: TaskRecord, store: Store) -> int:
+    definition = store.definitions.get(task.definition_arn)
+    document = definition.document if definition else {}
+    asked = task.overrides.get("ephemeralStorage") or document.get("ephemeralStorage") or {}
+    return int(asked.get("sizeInGiB", 20))
+
+
+def _overrides(task: TaskRecord, store: Store) -> dict[str, Any]:
+    """AWS lists every container, also those without an override."""
+    definition = store.definitions.get(task.definition_arn)
+    names = [c["name"] for c in definition.document["containerDefinitions"]] if definition else []
+    by_name = {
+        override["name"]: override for override in task.overrides.get("containerOverrides") or []
+    }
+    return {
+        "inferenceAcceleratorOverrides": [],
+        **task.overrides,
+        "containerOverrides": [by_name.get(name, {"name": name}) for name in names],
+    }
+
+
+def _containers(task: TaskRecord, store: Store) -> list[dict[str, Any]]:
+    states = {state.name: state for state in (task.state.containers if task.state else ())}
+    definition = store.definitions.get(task.definition_arn)
+    documents = definition.document["containerDefinitions"] if definition else []
+    return [_container(task, document, states.get(document["name"])) for document in documents]
+
+
+def _container(
+    task: TaskRecord, document: dict[str, Any], state: ContainerState | None
+) -> dict[str, Any]:
+    prefix = task.arn.replace(":task/", ":container/", 1)
+    shape = given(
+        containerArn=f"{prefix}/{uuid.uuid5(uuid.NAMESPACE_URL, task.arn + document['name'])}",
+        taskArn=task.arn,
+        name=document["name"],
+        image=document["image"],
+        lastStatus=state.last_status if state else "PENDING",
+        healthStatus=state.health if state else "UNKNOWN",
+        networkInterfaces=_interfaces(task),
+        networkBindings=[],
+        managedAgents=None,
+        cpu=str(document.get("cpu", 0)),
+        memory=str(document["memory"]) if document.get("memory") else None,
+        memoryReservation=_text(document.get("memoryReservation")),
+    )
+    if state is not None:
+        shape.update(
+            given(
+                runtimeId=state.runtime_id or None,
+                imageDigest=state.image_digest,
+                exitCode=state.exit_code,
+                reason=state.reason,
+            )
+        )
+    return shape
+
+
+def _interfaces(task: TaskRecord) -> list[dict[str, Any]]:
+    if task.state is None or task.state.address is None:
+        return []
+    return [{"attachmentId": task.attachment_id, "privateIpv4Address": task.state.address}]
+
+
+def _attachment(task: TaskRecord) -> dict[str, Any]:
+    address = task.state.address if task.state else None
+    if task.is_stopped:
+        status = "DELETED"
+    else:
+        status = "ATTACHED" if address else "PRECREATED"
+    details = {"subnetId": task.subnet}
+    if address:
+        details["networkInterfaceId"] = f"eni-{uuid.UUID(task.attachment_id).hex[:17]}"
+        details["privateDnsName"] = f"ip-{address.replace('.', '-')}.ec2.internal"
+        details["privateIPv4Address"] = address
+    return {
+        "id": task.attachment_id,
+        "type": "ElasticNetworkInterface",
+        "status": status,
+        "details": [{"name": name, "value": value} for name, value in details.items() if value],
+    }
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value is not None else None
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else when(seconds)
