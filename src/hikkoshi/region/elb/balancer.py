@@ -1,0 +1,342 @@
+"""The running HAProxy: what ELBv2 holds made true, and the targets' health read back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hikkoshi.base.errors import HikkoshiError
+from hikkoshi.model.evidence import Recorder
+from hikkoshi.model.timers import Timers
+from hikkoshi.region.elb.config import check_of, render, server_line, spare_line
+from hikkoshi.region.elb.control import Process, check_configuration, start
+from hikkoshi.region.elb.model import Holdings, TargetGroup
+from hikkoshi.region.elb.target import (
+    DRAINING,
+    INITIAL,
+    STATE_HEADER,
+    ServerRow,
+    Target,
+    judge,
+    state_lines,
+)
+from hikkoshi.region.engine.instances import Instance
+from hikkoshi.region.front.port import AwsError
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY_S = 0.1
+_RECORD_EVERY_S = 0.5
+
+Rows = Mapping[tuple[str, str], ServerRow]
+
+
+class Balancer:
+    """Owns the HAProxy processes and the targets. All on the region's loop."""
+
+    def __init__(
+        self,
+        *,
+        instance: Instance,
+        binary: str,
+        directory: Path,
+        sockets: Path,
+        timers: Timers,
+        recorder: Recorder,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._instance = instance
+        self._binary = binary
+        self._directory = directory
+        self._sockets = sockets
+        self._timers = timers
+        self._recorder = recorder
+        self._monotonic = monotonic
+        self._holdings = Holdings()
+        self._targets: dict[str, dict[str, Target]] = {}
+        self._leaving: set[tuple[str, str]] = set()
+        self._current: Process | None = None
+        self._stopping: list[Process] = []
+        self._generation = 0
+        self._last_number = 0
+        self._recorded_at = 0.0
+        self._turn = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
+
+    # Structure
+
+    async def apply(self, holdings: Holdings) -> None:
+        """Serve what is held from now on, without losing a connection. If HAProxy has something
+        against it, an AwsError is raised and the old order stays."""
+        async with self._turn:
+            for arn in holdings.target_groups:
+                if holdings.balancers_of(arn) and not self.is_in_use(arn) and arn in self._targets:
+                    self._targets[arn] = as_just_registered(self._targets[arn])
+            await self._replace_process(holdings)
+            self._holdings = holdings
+            for arn in [arn for arn in self._targets if arn not in holdings.target_groups]:
+                del self._targets[arn]
+            if self._watch is None:
+                self._watch = asyncio.create_task(self._look_for_ever(), name="elb-watch")
+
+    async def _replace_process(self, holdings: Holdings) -> None:
+        if not holdings.listeners:
+            if self._current is not None:
+                await self._current.kill()
+                self._current = None
+            return
+        self._generation += 1
+        name = f"haproxy-{self._generation}"
+        path, state = self._directory / f"{name}.cfg", self._directory / f"{name}.state"
+        control = self._sockets / f"{name}.sock"
+        text = render(
+            holdings, self._targets, control_socket=control, state_file=state, timers=self._timers
+        )
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._sockets.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        state.write_text(self._state(holdings))
+        fault = await check_configuration(self._instance, self._binary, path)
+        if fault is not None:
+            _log.error("HAProxy refuses %s: %s", path, fault)
+            raise AwsError(
+                "InvalidConfigurationRequest", f"the load balancer refuses this: {fault}"
+            )
+        fds = [
+            fd for listener in holdings.listeners.values()
+            for fd in (listener.door_fd, listener.inside_fd)
+        ]  # fmt: skip
+        new = await start(
+            self._instance, self._binary, path, control,
+            log=self._directory / "haproxy.log", pass_fds=fds, replacing=self._current,
+        )  # fmt: skip
+        if self._current is not None:
+            self._stopping.append(self._current)
+        self._current = new
+        for stale in (
+            *self._directory.glob("haproxy-*.cfg"),
+            *self._directory.glob("haproxy-*.state"),
+        ):
+            if stale.stem != name:
+                stale.unlink(missing_ok=True)
+
+    def _state(self, holdings: Holdings) -> str:
+        lines = []
+        for arn, group in holdings.target_groups.items():
+            check = check_of(group, self._timers)
+            targets = self._targets.get(arn, {})
+            lines += state_lines(group.backend, group.number, targets, check.rise, check.fall)
+        return STATE_HEADER + "".join(line + "\n" for line in lines)
+
+    # Targets
+
+    def targets(self, group_arn: str) -> Mapping[str, Target]:
+        return self._targets.get(group_arn, {})
+
+    def is_in_use(self, group_arn: str) -> bool:
+        return bool(self._holdings.balancers_of(group_arn))
+
+    async def register(self, group: TargetGroup, address: str, port: int) -> None:
+        """Idempotent; a target that is draining is taken back."""
+        async with self._turn:
+            key = f"{address}:{port}"
+            targets = self._targets.setdefault(group.arn, {})
+            known = targets.get(key)
+            if known is not None and known.phase != "draining":
+                return
+            if known is not None:
+                fresh = Target(address, port, known.number)
+                targets[key] = fresh
+                await self._tell(group, f"set server {{}}/{fresh.spare} state ready")
+                await self._tell(group, f"set server {{}}/{fresh.server} health up")
+            else:
+                self._last_number += 1
+                fresh = Target(address, port, self._last_number)
+                await self._finish_leaving(group, fresh.server)
+                targets[key] = fresh
+                await self._add(group, fresh)
+        self._record(group.arn)
+
+    async def deregister(self, group: TargetGroup, address: str, port: int) -> None:
+        """Idempotent. A group that is not in use has nothing to drain."""
+        async with self._turn:
+            targets = self._targets.get(group.arn, {})
+            target = targets.get(f"{address}:{port}")
+            if target is None or target.phase == "draining":
+                return
+            if not self.is_in_use(group.arn):
+                del targets[target.server]
+                return
+            delay = self._timers.capped("deregistration_delay_s", group.deregistration_delay_s)
+            targets[target.server] = replace(
+                target,
+                phase="draining",
+                reason=DRAINING[0],
+                description=DRAINING[1],
+                drained_by=self._monotonic() + delay,
+            )
+            for name in (target.server, target.spare):
+                await self._tell(group, f"set server {{}}/{name} state drain")
+        self._record(group.arn)
+
+    async def _add(self, group: TargetGroup, target: Target) -> None:
+        if self._current is None or not self.is_in_use(group.arn):
+            return
+        check = check_of(group, self._timers)
+        line = server_line(target, check, group)
+        await self._tell(group, f"add server {{}}/{target.server} {line}", "registered")
+        await self._tell(
+            group, f"add server {{}}/{target.spare} {spare_line(target)}", "registered"
+        )
+        if group.health_check.is_enabled:
+            # Full health, but no share of the traffic until the first check has passed.
+            for command in ("state drain", "health up"):
+                await self._tell(group, f"set server {{}}/{target.server} {command}")
+            await self._tell(group, f"enable health {{}}/{target.server}")
+        else:
+            await self._tell(group, f"set server {{}}/{target.server} state ready")
+        await self._tell(group, f"set server {{}}/{target.spare} state ready")
+
+    async def _tell(self, group: TargetGroup, command: str, wanted: str = "") -> None:
+        """To the current process, if there is one; `{}` is the group's backend. A process that has
+        died is replaced by the watch, with all that it was to be told."""
+        if self._current is None or not self.is_in_use(group.arn):
+            return
+        try:
+            answer = await self._current.ask(command.format(group.backend))
+        except (OSError, HikkoshiError) as error:
+            _log.warning("HAProxy could not be told %r: %s", command, error)
+            return
+        if (wanted and wanted not in answer) or (not wanted and answer):
+            _log.warning("HAProxy, told %r, says %r", command, answer)
+
+    # Watching
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                async with self._turn:
+                    await self._look()
+            except Exception:
+                _log.exception("the load balancer could not be looked at")
+
+    async def _look(self) -> None:
+        if self._current is None:
+            return
+        if not self._current.is_alive:
+            _log.error("HAProxy ended by itself; a new one is started")
+            await self._replace_process(self._holdings)
+        rows = await self._current.statistics()
+        older = await self._look_at_stopping()
+        changed = set()
+        for arn, targets in self._targets.items():
+            group = self._holdings.target_groups.get(arn)
+            if group is None or not self.is_in_use(arn):
+                continue
+            for target in list(targets.values()):
+                if await self._step(group, target, rows, older):
+                    changed.add(arn)
+        await self._remove_the_left()
+        is_due = self._monotonic() - self._recorded_at >= _RECORD_EVERY_S
+        if is_due:
+            self._recorded_at = self._monotonic()
+        for arn in self._targets if is_due else changed:
+            self._record(arn)
+
+    async def _step(
+        self, group: TargetGroup, target: Target, rows: Rows, older: list[Rows]
+    ) -> bool:
+        """Carry one target on by what was seen; whether anything changed."""
+        targets = self._targets[group.arn]
+        if target.phase == "draining":
+            sessions = sum(
+                seen[group.backend, name].sessions
+                for seen in (rows, *older)
+                for name in (target.server, target.spare)
+                if (group.backend, name) in seen
+            )
+            if sessions and self._monotonic() < (target.drained_by or 0):
+                return False
+            del targets[target.server]
+            for name in (target.server, target.spare):
+                await self._tell(group, f"set server {{}}/{name} state maint")
+                await self._tell(group, f"shutdown sessions server {{}}/{name}")
+                self._leaving.add((group.backend, name))
+            return True
+        if not group.health_check.is_enabled:
+            healthy = replace(target, phase="healthy", reason=None, description=None)
+        else:
+            healthy = judge(target, rows.get((group.backend, target.server)))
+        if healthy == target:
+            return False
+        targets[target.server] = healthy
+        if target.phase == "initial":
+            await self._tell(group, f"set server {{}}/{target.server} state ready")
+        return healthy.phase != target.phase
+
+    async def _look_at_stopping(self) -> list[Rows]:
+        """What the processes that are ending still carry; the idle ones are let go."""
+        seen: list[Rows] = []
+        for process in list(self._stopping):
+            if not process.is_alive:
+                process.hang_up()
+                self._stopping.remove(process)
+                continue
+            try:
+                rows = await process.statistics()
+            except (OSError, HikkoshiError):
+                continue
+            seen.append(rows)
+            if not any(row.sessions for (_, name), row in rows.items() if name == "FRONTEND"):
+                process.hang_up()
+        return seen
+
+    async def _remove_the_left(self) -> None:
+        """A server can be deleted once its idle connections are gone, which takes a moment."""
+        if self._current is None:
+            return
+        for backend, name in list(self._leaving):
+            answer = await self._current.ask(f"del server {backend}/{name}")
+            if "deleted" in answer or "No such" in answer or "not found" in answer:
+                self._leaving.discard((backend, name))
+
+    async def _finish_leaving(self, group: TargetGroup, server: str) -> None:
+        """Before a name is given again, its last bearer has to be gone."""
+        names = {(group.backend, server), (group.backend, f"{server}-open")}
+        if not names & self._leaving:
+            return
+        await self._remove_the_left()
+        if names & self._leaving:
+            # It still holds connections: a new process starts without it.
+            await self._replace_process(self._holdings)
+            self._leaving.clear()
+
+    def _record(self, group_arn: str) -> None:
+        counts = dict.fromkeys(("healthy", "unhealthy", "initial", "draining"), 0)
+        for target in self._targets.get(group_arn, {}).values():
+            counts[target.phase] += 1
+        self._recorder.record("targets", t=time.time(), target_group=group_arn, **counts)
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+        for process in (*self._stopping, *([self._current] if self._current else [])):
+            await process.kill()
+        self._stopping, self._current = [], None
+
+
+def as_just_registered(targets: Mapping[str, Target]) -> dict[str, Target]:
+    """The targets of a group that gets into use: checked from the beginning."""
+    return {
+        key: replace(target, phase="initial", reason=INITIAL[0], description=INITIAL[1])
+        for key, target in targets.items()
+        if target.phase != "draining"
+    }

@@ -1,0 +1,234 @@
+"""ELBv2's operations on target groups and targets."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
+from hikkoshi.region.elb.model import HealthCheck, TargetGroup
+from hikkoshi.region.elb.target import NOT_IN_USE, NOT_REGISTERED
+from hikkoshi.region.elb.terms import (
+    TARGET_GROUP_ATTRIBUTES,
+    check_health_path,
+    check_matcher,
+    check_name,
+    merge_attributes,
+    refuse,
+)
+from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
+from hikkoshi.region.ports import TargetHealth
+
+
+class TargetGroupCalls:
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+
+    def operations(self) -> Mapping[str, ApiCall]:
+        return {
+            "CreateTargetGroup": self._create,
+            "DescribeTargetGroups": self._describe,
+            "ModifyTargetGroup": self._modify,
+            "DeleteTargetGroup": self._delete,
+            "DescribeTargetGroupAttributes": self._describe_attributes,
+            "ModifyTargetGroupAttributes": self._modify_attributes,
+            "RegisterTargets": self._register,
+            "DeregisterTargets": self._deregister,
+            "DescribeTargetHealth": self._describe_health,
+        }
+
+    def health(self, group: TargetGroup, address: str, port: int) -> TargetHealth:
+        target = self._keeper.balancer.targets(group.arn).get(f"{address}:{port}")
+        if target is None:
+            return NOT_REGISTERED
+        if not self._keeper.balancer.is_in_use(group.arn):
+            return NOT_IN_USE
+        return target.health
+
+    async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        name = check_name("target group", parameters["Name"])
+        kind = parameters.get("TargetType", "instance")
+        if kind != "ip":
+            raise NotImplementedByRegion(f"elbv2: the target type {kind} (give TargetType=ip)")
+        protocol = parameters.get("Protocol")
+        if protocol is None or "Port" not in parameters:
+            raise refuse("A protocol and a port must be specified")
+        if protocol != "HTTP":
+            raise NotImplementedByRegion(f"elbv2: target groups of protocol {protocol}")
+        if parameters.get("ProtocolVersion", "HTTP1") != "HTTP1":
+            version = parameters["ProtocolVersion"]
+            raise NotImplementedByRegion(f"elbv2: the protocol version {version}")
+        for known in self._keeper.holdings.target_groups.values():
+            if known.name == name:
+                same = (known.port, known.vpc_id) == (parameters["Port"], parameters.get("VpcId"))
+                if not same:
+                    what = f"A target group with the same name '{name}' exists, but with different"
+                    raise AwsError("DuplicateTargetGroupName", f"{what} settings")
+                return {"TargetGroups": [self._describe_one(known)]}
+        group = TargetGroup(
+            arn=arn(caller, f"targetgroup/{name}/{new_id()}"),
+            name=name,
+            number=self._keeper.next_group_number(),
+            protocol=protocol,
+            protocol_version="HTTP1",
+            port=parameters["Port"],
+            vpc_id=parameters.get("VpcId"),
+            target_type=kind,
+            health_check=health_check(_DEFAULT_CHECK, parameters),
+            attributes=TARGET_GROUP_ATTRIBUTES,
+        )
+        tags = tags_of(parameters)
+        await self._keeper.change(
+            lambda held: held.having("target_groups", group.arn, group).having(
+                "tags", group.arn, tags
+            )
+        )
+        return {"TargetGroups": [self._describe_one(group)]}
+
+    async def _describe(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        held = self._keeper.holdings
+        groups = sorted(held.target_groups.values(), key=lambda group: group.name)
+        if wanted := parameters.get("TargetGroupArns"):
+            groups = [self._keeper.group(item) for item in wanted]
+        if wanted := parameters.get("Names"):
+            groups = [group for group in groups if group.name in wanted]
+            if len(groups) < len(set(wanted)):
+                raise AwsError("TargetGroupNotFound", "One or more target groups not found")
+        if balancer := parameters.get("LoadBalancerArn"):
+            used = held.groups_used_by(self._keeper.balancer_of(balancer).arn)
+            groups = [group for group in groups if group.arn in used]
+        return page([self._describe_one(group) for group in groups], parameters, "TargetGroups")
+
+    async def _modify(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        group = self._keeper.group(parameters["TargetGroupArn"])
+        altered = replace(group, health_check=health_check(group.health_check, parameters))
+        await self._keeper.change(lambda held: held.having("target_groups", group.arn, altered))
+        return {"TargetGroups": [self._describe_one(altered)]}
+
+    async def _delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        wanted = parameters["TargetGroupArn"]
+        if self._keeper.holdings.balancers_of(wanted):
+            what = f"Target group '{wanted}' is currently in use by a listener or a rule"
+            raise AwsError("ResourceInUse", what)
+        await self._keeper.change(lambda held: held.having("target_groups", wanted, None))
+        return {}
+
+    async def _describe_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        return _attributes(self._keeper.group(parameters["TargetGroupArn"]).attributes)
+
+    async def _modify_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        group = self._keeper.group(parameters["TargetGroupArn"])
+        merged = merge_attributes(group.attributes, parameters["Attributes"])
+        altered = replace(group, attributes=merged)
+        await self._keeper.change(lambda held: held.having("target_groups", group.arn, altered))
+        return _attributes(merged)
+
+    async def _register(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        group = self._keeper.group(parameters["TargetGroupArn"])
+        for address, port in _targets(group, parameters["Targets"]):
+            await self._keeper.balancer.register(group, address, port)
+        return {}
+
+    async def _deregister(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        group = self._keeper.group(parameters["TargetGroupArn"])
+        known = self._keeper.balancer.targets(group.arn)
+        for document in parameters["Targets"]:
+            # Without a port, every registration of the address is meant.
+            for target in list(known.values()):
+                if target.address == document["Id"] and document.get("Port") in (None, target.port):
+                    await self._keeper.balancer.deregister(group, target.address, target.port)
+        return {}
+
+    async def _describe_health(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        group = self._keeper.group(parameters["TargetGroupArn"])
+        known = self._keeper.balancer.targets(group.arn).values()
+        wanted = [(target.address, target.port) for target in known]
+        if asked := parameters.get("Targets"):
+            wanted = _targets(group, asked)
+        return {"TargetHealthDescriptions": [self._health_of(group, *item) for item in wanted]}
+
+    def _health_of(self, group: TargetGroup, address: str, port: int) -> dict[str, Any]:
+        health = self.health(group, address, port)
+        check_port = group.health_check.port
+        return {
+            "Target": {"Id": address, "Port": port, "AvailabilityZone": "all"},
+            "HealthCheckPort": str(port) if check_port == "traffic-port" else check_port,
+            "TargetHealth": {
+                "State": health.state,
+                "Reason": health.reason,
+                "Description": health.description,
+            },
+        }
+
+    def _describe_one(self, group: TargetGroup) -> dict[str, Any]:
+        check = group.health_check
+        return {
+            "TargetGroupArn": group.arn,
+            "TargetGroupName": group.name,
+            "Protocol": group.protocol,
+            "ProtocolVersion": group.protocol_version,
+            "Port": group.port,
+            "VpcId": group.vpc_id,
+            "TargetType": group.target_type,
+            "IpAddressType": "ipv4",
+            "HealthCheckEnabled": check.is_enabled,
+            "HealthCheckProtocol": check.protocol,
+            "HealthCheckPort": check.port,
+            "HealthCheckPath": check.path,
+            "HealthCheckIntervalSeconds": check.interval_s,
+            "HealthCheckTimeoutSeconds": check.timeout_s,
+            "HealthyThresholdCount": check.healthy_threshold,
+            "UnhealthyThresholdCount": check.unhealthy_threshold,
+            "Matcher": {"HttpCode": check.matcher},
+            "LoadBalancerArns": self._keeper.holdings.balancers_of(group.arn),
+        }
+
+
+_DEFAULT_CHECK = HealthCheck("HTTP", "traffic-port", "/", 30, 5, 5, 2, "200")
+
+
+def health_check(known: HealthCheck, parameters: Mapping[str, Any]) -> HealthCheck:
+    """The check after a Create or Modify; AwsError if it makes no sense."""
+    protocol = parameters.get("HealthCheckProtocol", known.protocol)
+    if protocol != "HTTP":
+        raise NotImplementedByRegion(f"elbv2: health checks by {protocol}")
+    port = parameters.get("HealthCheckPort", known.port)
+    if port != "traffic-port" and not (port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise refuse(f"Health check port '{port[:40]}' must be 'traffic-port' or a port")
+    check = HealthCheck(
+        protocol=protocol,
+        port=port,
+        path=check_health_path(parameters.get("HealthCheckPath", known.path)),
+        interval_s=parameters.get("HealthCheckIntervalSeconds", known.interval_s),
+        timeout_s=parameters.get("HealthCheckTimeoutSeconds", known.timeout_s),
+        healthy_threshold=parameters.get("HealthyThresholdCount", known.healthy_threshold),
+        unhealthy_threshold=parameters.get("UnhealthyThresholdCount", known.unhealthy_threshold),
+        matcher=check_matcher((parameters.get("Matcher") or {}).get("HttpCode", known.matcher)),
+        is_enabled=parameters.get("HealthCheckEnabled", known.is_enabled),
+    )
+    if not check.is_enabled:
+        raise refuse("Health checks must be enabled for target groups with target type 'ip'")
+    if check.timeout_s >= check.interval_s:
+        raise refuse(
+            f"Health check timeout '{check.timeout_s}' must be smaller than the interval "
+            f"'{check.interval_s}'"
+        )
+    return check
+
+
+def _targets(group: TargetGroup, documents: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    found = []
+    for document in documents:
+        try:
+            address = str(ipaddress.IPv4Address(document["Id"]))
+        except ValueError as error:
+            what = f"The IP address '{document['Id'][:64]}' is not a valid IPv4 address"
+            raise refuse(what) from error
+        found.append((address, document.get("Port", group.port)))
+    return found
+
+
+def _attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
+    return {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}

@@ -1,0 +1,155 @@
+"""The one place that changes what ELBv2 holds: HAProxy first, then the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from hikkoshi.region.elb.balancer import Balancer
+from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer, Rule, TargetGroup
+from hikkoshi.region.engine.instances import Ground
+from hikkoshi.region.front.port import AwsError, Caller
+from hikkoshi.region.ports import Names
+
+_FIRST_ADDRESS = 15
+"""Load balancers get the gateway's address plus this and up (10.0.0.16 …)."""
+
+_MISSING = {
+    "load_balancers": ("LoadBalancerNotFound", "Load balancers '[{}]' not found"),
+    "target_groups": ("TargetGroupNotFound", "One or more target groups not found"),
+    "listeners": ("ListenerNotFound", "One or more listeners not found"),
+    "rules": ("RuleNotFound", "One or more rules not found"),
+}
+
+
+class Keeper:
+    """Holdings, the balancer that makes them true, and what they stand on."""
+
+    def __init__(self, *, ground: Ground, names: Names, balancer: Balancer) -> None:
+        self.holdings = Holdings()
+        self.balancer = balancer
+        self._ground = ground
+        self._names = names
+        self._turn = asyncio.Lock()
+        self._addresses_given = 0
+        self._groups_numbered = 1000
+        self._sockets: dict[int, socket.socket] = {}
+
+    async def change(self, alter: Callable[[Holdings], Holdings]) -> Holdings:
+        """Apply a pure change. If it raises, or HAProxy refuses it, nothing has changed."""
+        async with self._turn:
+            altered = alter(self.holdings)
+            if _is_structural(self.holdings, altered):
+                await self.balancer.apply(altered)
+            self.holdings = altered
+            return altered
+
+    def find(self, kind: str, arn: str) -> Any:
+        """The thing of this ARN, or AWS's NotFound."""
+        found = getattr(self.holdings, kind).get(arn)
+        if found is None:
+            code, message = _MISSING[kind]
+            raise AwsError(code, message.format(arn))
+        return found
+
+    def balancer_of(self, arn: str) -> LoadBalancer:
+        found: LoadBalancer = self.find("load_balancers", arn)
+        return found
+
+    def group(self, arn: str) -> TargetGroup:
+        found: TargetGroup = self.find("target_groups", arn)
+        return found
+
+    def listener(self, arn: str) -> Listener:
+        found: Listener = self.find("listeners", arn)
+        return found
+
+    def rule(self, arn: str) -> Rule:
+        found: Rule = self.find("rules", arn)
+        return found
+
+    def next_group_number(self) -> int:
+        self._groups_numbered += 1
+        return self._groups_numbered
+
+    async def give_address(self, dns_name: str) -> str:
+        self._addresses_given += 1
+        first = ipaddress.ip_address(self._ground.gateway) + _FIRST_ADDRESS
+        address = str(first + self._addresses_given - 1)
+        await self._ground.add_address(address)
+        self._names.set(dns_name.lower(), [address])
+        return address
+
+    def forget_name(self, dns_name: str) -> None:
+        self._names.remove(dns_name.lower())
+
+    async def open_sockets(self, address: str, port: int) -> tuple[int, int, int]:
+        """(door's descriptor, door's port on the host, descriptor of the socket inside)."""
+        inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            inside.bind((address, port))
+            inside.listen(1024)
+        except OSError as error:
+            inside.close()
+            what = f"the local region cannot listen at {address}:{port}: {error.strerror}"
+            raise AwsError("InvalidConfigurationRequest", what) from error
+        try:
+            door_fd, door_port = await self._ground.open_door(port)
+        except BaseException:
+            inside.close()
+            raise
+        self._sockets[inside.fileno()] = inside
+        return door_fd, door_port, inside.fileno()
+
+    async def close_sockets(self, door_fd: int, inside_fd: int) -> None:
+        inside = self._sockets.pop(inside_fd, None)
+        if inside is not None:
+            inside.close()
+        await self._ground.close_door(door_fd)
+
+    async def close(self) -> None:
+        await self.balancer.close()
+        for listener in self.holdings.listeners.values():
+            await self.close_sockets(listener.door_fd, listener.inside_fd)
+
+
+def _is_structural(before: Holdings, after: Holdings) -> bool:
+    """Whether HAProxy has to know. A rule or a group without a listener is of no concern to it."""
+    if not before.listeners and not after.listeners:
+        return False
+    kinds = ("load_balancers", "target_groups", "listeners", "rules")
+    return any(getattr(before, kind) != getattr(after, kind) for kind in kinds)
+
+
+def new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def arn(caller: Caller, rest: str) -> str:
+    return f"arn:aws:elasticloadbalancing:{caller.region}:{caller.account_id}:{rest}"
+
+
+def page(
+    items: Sequence[Any], parameters: Mapping[str, Any], member: str, *, size: int = 400
+) -> dict[str, Any]:
+    """One page of an answer, by Marker and PageSize."""
+    marker = parameters.get("Marker") or "0"
+    if not (marker.isascii() and marker.isdigit() and len(marker) < 9):
+        raise AwsError("ValidationError", f"Invalid marker {marker[:40]!r}")
+    start, length = int(marker), int(parameters.get("PageSize") or size)
+    answer: dict[str, Any] = {member: list(items[start : start + length])}
+    if start + length < len(items):
+        answer["NextMarker"] = str(start + length)
+    return answer
+
+
+def tags_of(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags") or []}
+
+
+ApiCall = Callable[[dict[str, Any], Caller], Awaitable[dict[str, Any]]]

@@ -1,0 +1,220 @@
+"""ELBv2's operations on listeners and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
+from hikkoshi.region.elb.model import Holdings, Listener, Rule
+from hikkoshi.region.elb.terms import check_actions, check_conditions, refuse
+from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
+
+
+class ListenerCalls:
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+
+    def operations(self) -> Mapping[str, ApiCall]:
+        return {
+            "CreateListener": self._create,
+            "DescribeListeners": self._describe,
+            "ModifyListener": self._modify,
+            "DeleteListener": self._delete,
+            "CreateRule": self._create_rule,
+            "DescribeRules": self._describe_rules,
+            "ModifyRule": self._modify_rule,
+            "DeleteRule": self._delete_rule,
+            "SetRulePriorities": self._set_priorities,
+        }
+
+    async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        balancer = self._keeper.balancer_of(parameters["LoadBalancerArn"])
+        protocol, port = parameters.get("Protocol"), parameters.get("Port")
+        if protocol is None or port is None:
+            raise refuse("A listener protocol and port must be specified")
+        _need_http(protocol, parameters)
+        actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
+        self._need_free(balancer.arn, port)
+        door_fd, door_port, inside_fd = await self._keeper.open_sockets(balancer.address, port)
+        path = balancer.arn.partition(":loadbalancer/")[2]
+        listener = Listener(
+            arn=arn(caller, f"listener/{path}/{new_id()}"),
+            load_balancer_arn=balancer.arn,
+            port=port,
+            protocol=protocol,
+            door_fd=door_fd,
+            door_port=door_port,
+            inside_fd=inside_fd,
+            default_actions=actions,
+        )
+        tags = tags_of(parameters)
+
+        def with_it(held: Holdings) -> Holdings:
+            self._need_free(balancer.arn, port)
+            return held.having("listeners", listener.arn, listener).having(
+                "tags", listener.arn, tags
+            )
+
+        try:
+            await self._keeper.change(with_it)
+        except BaseException:
+            await self._keeper.close_sockets(door_fd, inside_fd)
+            raise
+        return {"Listeners": [_describe_one(listener)]}
+
+    def _need_free(self, balancer_arn: str, port: int) -> None:
+        if any(known.port == port for known in self._keeper.holdings.listeners_of(balancer_arn)):
+            what = f"A listener already exists on port {port} for this load balancer"
+            raise AwsError("DuplicateListener", what)
+
+    async def _describe(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        wanted, balancer = parameters.get("ListenerArns"), parameters.get("LoadBalancerArn")
+        if wanted:
+            found = [self._keeper.listener(item) for item in wanted]
+        elif balancer:
+            found = self._keeper.holdings.listeners_of(self._keeper.balancer_of(balancer).arn)
+        else:
+            raise refuse("You must specify either listener ARNs or a load balancer ARN")
+        return page([_describe_one(item) for item in found], parameters, "Listeners")
+
+    async def _modify(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        _need_http(parameters.get("Protocol", listener.protocol), parameters)
+        if parameters.get("Port", listener.port) != listener.port:
+            raise NotImplementedByRegion("elbv2:ModifyListener with another Port")
+        altered = listener
+        if "DefaultActions" in parameters:
+            actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
+            altered = replace(listener, default_actions=actions)
+        await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
+        return {"Listeners": [_describe_one(altered)]}
+
+    async def _delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+
+        def without(held: Holdings) -> Holdings:
+            for rule in held.rules_of(listener.arn):
+                held = held.having("rules", rule.arn, None)
+            return held.having("listeners", listener.arn, None)
+
+        await self._keeper.change(without)
+        await self._keeper.close_sockets(listener.door_fd, listener.inside_fd)
+        return {}
+
+    # Rules
+
+    async def _create_rule(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        path = listener.arn.partition(":listener/")[2]
+        rule = Rule(
+            arn=arn(caller, f"listener-rule/{path}/{new_id()}"),
+            listener_arn=listener.arn,
+            priority=_check_priority(parameters["Priority"]),
+            conditions=check_conditions(parameters["Conditions"]),
+            actions=check_actions(parameters["Actions"], self._keeper.holdings),
+        )
+        tags = tags_of(parameters)
+
+        def with_it(held: Holdings) -> Holdings:
+            if any(known.priority == rule.priority for known in held.rules_of(listener.arn)):
+                raise AwsError("PriorityInUse", f"Priority '{rule.priority}' is currently in use")
+            return held.having("rules", rule.arn, rule).having("tags", rule.arn, tags)
+
+        await self._keeper.change(with_it)
+        return {"Rules": [_describe_rule(rule)]}
+
+    async def _describe_rules(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        if wanted := parameters.get("RuleArns"):
+            return {"Rules": [self._describe_by_arn(item) for item in wanted]}
+        if "ListenerArn" not in parameters:
+            raise refuse("You must specify either listener rule ARNs or a listener ARN")
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        rules = [_describe_rule(rule) for rule in self._keeper.holdings.rules_of(listener.arn)]
+        return page([*rules, _default_rule(listener)], parameters, "Rules")
+
+    def _describe_by_arn(self, item: str) -> dict[str, Any]:
+        for listener in self._keeper.holdings.listeners.values():
+            if _default_rule(listener)["RuleArn"] == item:
+                return _default_rule(listener)
+        return _describe_rule(self._keeper.rule(item))
+
+    async def _modify_rule(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        altered = self._keeper.rule(parameters["RuleArn"])
+        if "Conditions" in parameters:
+            altered = replace(altered, conditions=check_conditions(parameters["Conditions"]))
+        if "Actions" in parameters:
+            actions = check_actions(parameters["Actions"], self._keeper.holdings)
+            altered = replace(altered, actions=actions)
+        await self._keeper.change(lambda held: held.having("rules", altered.arn, altered))
+        return {"Rules": [_describe_rule(altered)]}
+
+    async def _delete_rule(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        rule = self._keeper.rule(parameters["RuleArn"])
+        await self._keeper.change(lambda held: held.having("rules", rule.arn, None))
+        return {}
+
+    async def _set_priorities(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        asked = {
+            pair["RuleArn"]: _check_priority(pair["Priority"])
+            for pair in parameters["RulePriorities"]
+        }
+        moved = [replace(self._keeper.rule(item), priority=asked[item]) for item in asked]
+
+        def with_them(held: Holdings) -> Holdings:
+            for rule in moved:
+                held = held.having("rules", rule.arn, rule)
+            for listener_arn in {rule.listener_arn for rule in moved}:
+                priorities = [rule.priority for rule in held.rules_of(listener_arn)]
+                if len(set(priorities)) < len(priorities):
+                    raise AwsError("PriorityInUse", "One or more priorities are in use")
+            return held
+
+        await self._keeper.change(with_them)
+        return {"Rules": [_describe_rule(rule) for rule in moved]}
+
+
+def _need_http(protocol: str, parameters: Mapping[str, Any]) -> None:
+    if protocol != "HTTP":
+        raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
+    if parameters.get("Certificates"):
+        raise refuse("Certificates cannot be specified for HTTP listeners")
+
+
+def _check_priority(priority: int) -> int:
+    if not 1 <= priority <= 50_000:
+        raise refuse(f"Priority '{priority}' must be between 1 and 50000")
+    return priority
+
+
+def _describe_one(listener: Listener) -> dict[str, Any]:
+    return {
+        "ListenerArn": listener.arn,
+        "LoadBalancerArn": listener.load_balancer_arn,
+        "Port": listener.port,
+        "Protocol": listener.protocol,
+        "DefaultActions": [dict(action) for action in listener.default_actions],
+    }
+
+
+def _describe_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "RuleArn": rule.arn,
+        "Priority": str(rule.priority),
+        "Conditions": [dict(condition) for condition in rule.conditions],
+        "Actions": [dict(action) for action in rule.actions],
+        "IsDefault": False,
+    }
+
+
+def _default_rule(listener: Listener) -> dict[str, Any]:
+    path = listener.arn.replace(":listener/", ":listener-rule/")
+    return {
+        # AWS gives the default rule an id of its own; here it is the listener's.
+        "RuleArn": f"{path}/{listener.arn.rpartition('/')[2]}",
+        "Priority": "default",
+        "Conditions": [],
+        "Actions": [dict(action) for action in listener.default_actions],
+        "IsDefault": True,
+    }

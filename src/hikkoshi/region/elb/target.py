@@ -1,0 +1,140 @@
+"""One target's life, decided from what HAProxy saw: initial, healthy, unhealthy, draining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hikkoshi.region.ports import TargetHealth
+
+_PASSED = frozenset({"L4OK", "L6OK", "L7OK", "L7OKC"})
+_NOT_YET = frozenset({"", "INI", "UNK", "SOCKERR"})
+
+INITIAL = ("Elb.InitialHealthChecking", "Initial health checks in progress")
+DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in progress")
+NOT_REGISTERED = TargetHealth(
+    "unused", "Target.NotRegistered", "Target is not registered to the target group"
+)
+NOT_IN_USE = TargetHealth(
+    "unused",
+    "Target.NotInUse",
+    "Target group is not configured to receive traffic from the load balancer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """phase: AWS's word for its health. number: never given twice. drained_by: the moment
+    (monotonic seconds) at which draining ends whatever is left."""
+
+    address: str
+    port: int
+    number: int
+    phase: str = "initial"
+    reason: str | None = INITIAL[0]
+    description: str | None = INITIAL[1]
+    drained_by: float | None = None
+
+    @property
+    def server(self) -> str:
+        return f"{self.address}:{self.port}"
+
+    @property
+    def spare(self) -> str:
+        """The same target without a check: what is left when no target is healthy (fail open)."""
+        return f"{self.server}-open"
+
+    @property
+    def health(self) -> TargetHealth:
+        return TargetHealth(self.phase, self.reason, self.description)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A line of HAProxy's `show stat` for a server."""
+
+    status: str
+    check: str
+    check_code: str
+    sessions: int
+
+    @property
+    def is_down(self) -> bool:
+        return self.status.startswith("DOWN") or self.status == "NOLB"
+
+
+def read_statistics(text: str) -> dict[tuple[str, str], ServerRow]:
+    """`show stat` → (backend, server) → row. Frontends and backends have theirs as well, under
+    the names FRONTEND and BACKEND."""
+    lines = [line for line in text.splitlines() if line]
+    if not lines or not lines[0].startswith("# pxname"):
+        return {}
+    column = {name: index for index, name in enumerate(lines[0][2:].split(","))}
+    rows = {}
+    for line in lines[1:]:
+        cells = line.split(",")
+        rows[cells[0], cells[1]] = ServerRow(
+            status=cells[column["status"]],
+            check=cells[column["check_status"]].removeprefix("* "),
+            check_code=cells[column["check_code"]],
+            sessions=int(cells[column["scur"]] or 0),
+        )
+    return rows
+
+
+def judge(target: Target, row: ServerRow | None) -> Target:
+    """The target after what HAProxy saw of it.
+
+    As at AWS one passed check makes an initial target healthy, whatever the threshold; it is
+    unhealthy when as many checks failed as the unhealthy threshold says. Draining ends elsewhere.
+    """
+    if row is None or target.phase == "draining" or row.check in _NOT_YET:
+        return target
+    if row.is_down:
+        if target.phase == "unhealthy" and row.check in _PASSED:
+            return target
+        reason, description = _why(row)
+        return replace(target, phase="unhealthy", reason=reason, description=description)
+    if target.phase == "initial" and row.check not in _PASSED:
+        return target
+    return replace(target, phase="healthy", reason=None, description=None)
+
+
+def _why(row: ServerRow) -> tuple[str, str]:
+    if row.check == "L7STS":
+        codes = f"Health checks failed with these codes: [{row.check_code}]"
+        return "Target.ResponseCodeMismatch", codes
+    if row.check.endswith("TOUT"):
+        return "Target.Timeout", "Request timed out"
+    return "Target.FailedHealthChecks", "Health checks failed"
+
+
+def state_lines(
+    backend: str, backend_id: int, targets: Mapping[str, Target], rise: int, fall: int
+) -> list[str]:
+    """Lines of HAProxy's server-state-file, so that a new process goes on where the last one was
+    and does not take every server for healthy until its first check."""
+    lines = []
+    for target in targets.values():
+        is_up = target.phase != "unhealthy"
+        admin = 8 if target.phase in ("initial", "draining") else 0
+        health = rise + fall - 1 if is_up else 0
+        check = "15 3" if target.phase == "healthy" else "1 0"
+        spare_admin = 8 if target.phase == "draining" else 0
+        for name, number, up, forced, checked in (
+            (target.server, target.number * 2, is_up, admin, f"{check} {health} 6"),
+            (target.spare, target.number * 2 + 1, True, spare_admin, "1 0 0 0"),
+        ):
+            lines.append(
+                f"{backend_id} {backend} {number} {name} {target.address} {2 if up else 0} "
+                f"{forced} 1 1 1 {checked} 0 1 1 - {target.port} - 0 0 - - 0"
+            )
+    return lines
+
+
+STATE_HEADER = (
+    "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight "
+    "srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health "
+    "srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord "
+    "srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
+)

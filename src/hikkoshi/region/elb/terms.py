@@ -1,0 +1,285 @@
+"""What may be asked of ELBv2: defaults of attributes, and the checks of actions and conditions."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hikkoshi.region.elb.model import Document, Holdings
+from hikkoshi.region.front.port import AwsError, NotImplementedByRegion
+
+LOAD_BALANCER_ATTRIBUTES = {
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "client_keep_alive.seconds": "3600",
+    "connection_logs.s3.enabled": "false",
+    "connection_logs.s3.bucket": "",
+    "connection_logs.s3.prefix": "",
+    "deletion_protection.enabled": "false",
+    "idle_timeout.timeout_seconds": "60",
+    "ipv6.deny_all_igw_traffic": "false",
+    "load_balancing.cross_zone.enabled": "true",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http2.enabled": "true",
+    "waf.fail_open.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+}
+
+TARGET_GROUP_ATTRIBUTES = {
+    "deregistration_delay.timeout_seconds": "300",
+    "load_balancing.algorithm.type": "round_robin",
+    "load_balancing.algorithm.anomaly_mitigation": "off",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+    "slow_start.duration_seconds": "0",
+    "stickiness.enabled": "false",
+    "stickiness.type": "lb_cookie",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "86400",
+    "stickiness.lb_cookie.duration_seconds": "86400",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
+
+_NUMBERS = {
+    "deregistration_delay.timeout_seconds": (0, 3600),
+    "idle_timeout.timeout_seconds": (1, 4000),
+    "client_keep_alive.seconds": (60, 604800),
+    "slow_start.duration_seconds": (0, 900),
+}
+_CHOICES = {
+    "load_balancing.algorithm.type": ("round_robin", "least_outstanding_requests"),
+    "routing.http.xff_header_processing.mode": ("append", "preserve", "remove"),
+}
+# Accepted at AWS, and not played here: said at once, and not when it would have mattered.
+_NOT_PLAYED = {
+    "stickiness.enabled": "true",
+    "routing.http.xff_client_port.enabled": "true",
+    "access_logs.s3.enabled": "true",
+    "connection_logs.s3.enabled": "true",
+    "routing.http.drop_invalid_header_fields.enabled": "true",
+}
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}")
+_HOST = re.compile(r"[A-Za-z0-9.*?_-]{1,128}")
+_PATH = re.compile(r"[A-Za-z0-9_\-.$/~\"'@:+&*?]{1,128}")
+_NAME = re.compile(r"(?!internal-)[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
+_MATCHER = re.compile(r"[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*")
+_FIXED_STATUS = re.compile(r"[245]\d\d")
+_CONTENT_TYPES = (
+    "text/plain", "text/css", "text/html", "application/javascript", "application/json",
+)  # fmt: skip
+MAX_TARGETS_OF_RULE = 5
+
+
+def refuse(message: str, code: str = "ValidationError") -> AwsError:
+    return AwsError(code, message)
+
+
+def check_name(kind: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise refuse(
+            f"The {kind} name '{name[:64]}' must have at most 32 characters, only letters, digits "
+            "and hyphens, must not begin or end with a hyphen, nor begin with 'internal-'"
+        )
+    return name
+
+
+def check_matcher(text: str) -> str:
+    if not _MATCHER.fullmatch(text):
+        raise refuse(f"Health check matcher HTTP code '{text[:40]}' must be within '200-499'")
+    return text
+
+
+def check_health_path(path: str) -> str:
+    if not path.startswith("/") or not 1 <= len(path) <= 1024 or not _is_printable(path):
+        raise refuse(f"Health check path '{path[:80]}' must begin with a '/' character")
+    if not path.isascii() or " " in path:
+        raise refuse(f"Health check path '{path[:80]}' must be percent-encoded")
+    return path
+
+
+def merge_attributes(known: Mapping[str, str], asked: Sequence[Document]) -> dict[str, str]:
+    """The attributes after a Modify…Attributes; AwsError for an unknown one or a wrong value."""
+    merged = dict(known)
+    for attribute in asked:
+        key, value = attribute.get("Key", ""), attribute.get("Value", "")
+        if key not in known:
+            raise refuse(f"Attribute key '{key[:80]}' is not recognized")
+        if key in _NUMBERS:
+            low, high = _NUMBERS[key]
+            is_number = value.isascii() and value.isdigit() and len(value) < 9
+            if not is_number or not low <= int(value) <= high:
+                raise refuse(f"'{key}' must be between {low} and {high}, inclusive")
+            if key == "slow_start.duration_seconds" and value != "0":
+                raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
+        elif key in _CHOICES and value not in _CHOICES[key]:
+            if key == "load_balancing.algorithm.type" and value == "weighted_random":
+                raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
+            raise refuse(f"'{key}' must be one of [{', '.join(_CHOICES[key])}]")
+        elif _NOT_PLAYED.get(key) == value and key != "stickiness.enabled":
+            raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
+        merged[key] = value
+    return merged
+
+
+def check_actions(actions: Sequence[Document], holdings: Holdings) -> tuple[Document, ...]:
+    """Actions in the shape in which they are described again (Order filled in)."""
+    if len(actions) != 1:
+        finals = [action for action in actions if not action["Type"].startswith("authenticate")]
+        if len(finals) != len(actions):
+            raise NotImplementedByRegion("elbv2: authentication by a load balancer")
+        raise refuse("You must specify exactly one routing action", "InvalidLoadBalancerAction")
+    action = dict(actions[0])
+    kind = action["Type"]
+    if kind == "forward":
+        return ({**_forward(action, holdings), "Order": 1},)
+    if kind == "redirect":
+        return ({"Type": kind, "Order": 1, "RedirectConfig": _redirect(action)},)
+    if kind == "fixed-response":
+        return ({"Type": kind, "Order": 1, "FixedResponseConfig": _fixed(action)},)
+    raise NotImplementedByRegion(f"elbv2: the action {kind}")
+
+
+def _forward(action: Document, holdings: Holdings) -> dict[str, Any]:
+    config = dict(action.get("ForwardConfig") or {})
+    groups = [dict(group) for group in config.get("TargetGroups") or []]
+    if not groups:
+        if not action.get("TargetGroupArn"):
+            raise refuse("A target group ARN must be specified", "InvalidLoadBalancerAction")
+        groups = [{"TargetGroupArn": action["TargetGroupArn"]}]
+    if len(groups) > MAX_TARGETS_OF_RULE:
+        what = f"A forward action has at most {MAX_TARGETS_OF_RULE} target groups"
+        raise refuse(what, "TooManyUniqueTargetGroupsPerLoadBalancer")
+    for group in groups:
+        if group.get("TargetGroupArn") not in holdings.target_groups:
+            raise AwsError("TargetGroupNotFound", "One or more target groups not found")
+        group.setdefault("Weight", 1)
+        if not 0 <= group["Weight"] <= 999:
+            raise refuse("Weight must be between 0 and 999")
+    sticky = config.get("TargetGroupStickinessConfig") or {"Enabled": False}
+    if sticky.get("Enabled"):
+        raise NotImplementedByRegion("elbv2: stickiness between target groups")
+    answer: dict[str, Any] = {
+        "Type": "forward",
+        "ForwardConfig": {"TargetGroups": groups, "TargetGroupStickinessConfig": sticky},
+    }
+    if len(groups) == 1:
+        answer["TargetGroupArn"] = groups[0]["TargetGroupArn"]
+    return answer
+
+
+def _redirect(action: Document) -> dict[str, Any]:
+    config = {
+        "Protocol": "#{protocol}",
+        "Port": "#{port}",
+        "Host": "#{host}",
+        "Path": "/#{path}",
+        "Query": "#{query}",
+        **(action.get("RedirectConfig") or {}),
+    }
+    if config.get("StatusCode") not in ("HTTP_301", "HTTP_302"):
+        raise refuse("The redirect status code must be HTTP_301 or HTTP_302")
+    if config["Protocol"] not in ("HTTP", "HTTPS", "#{protocol}"):
+        raise refuse("The redirect protocol must be HTTP, HTTPS or #{protocol}")
+    if not config["Path"].startswith("/"):
+        raise refuse("The redirect path must begin with '/'")
+    for key in ("Port", "Host", "Path", "Query"):
+        if not _is_printable(config[key]) or " " in config[key]:
+            raise refuse(f"The redirect {key.lower()} has characters that a URL cannot have")
+    unchanged = ("#{protocol}", "#{port}", "#{host}", "/#{path}", "#{query}")
+    if tuple(config[key] for key in ("Protocol", "Port", "Host", "Path", "Query")) == unchanged:
+        raise refuse("The redirect would loop: change the protocol, port, host, path or query",
+                     "InvalidLoadBalancerAction")  # fmt: skip
+    return config
+
+
+def _fixed(action: Document) -> dict[str, Any]:
+    config = dict(action.get("FixedResponseConfig") or {})
+    if not _FIXED_STATUS.fullmatch(config.get("StatusCode", "")):
+        raise refuse("The fixed response's status code must match ^(2|4|5)\\d\\d$")
+    if len(config.get("MessageBody", "")) > 1024:
+        raise refuse("The fixed response's body has at most 1024 characters")
+    if "\0" in config.get("MessageBody", ""):
+        raise refuse("The fixed response's body has a NUL character")
+    if config.get("ContentType") and config["ContentType"] not in _CONTENT_TYPES:
+        raise refuse(f"The content type must be one of [{', '.join(_CONTENT_TYPES)}]")
+    return config
+
+
+def check_conditions(conditions: Sequence[Document]) -> tuple[Document, ...]:
+    """Conditions in the shape in which they are described again."""
+    if not conditions:
+        raise refuse("A condition must be specified")
+    answer = []
+    for condition in conditions:
+        field = condition.get("Field", "")
+        if field not in _CONDITIONS:
+            raise refuse(
+                f"Condition field '{field[:40]}' must be one of [{', '.join(_CONDITIONS)}]"
+            )
+        config_name, check = _CONDITIONS[field]
+        config = dict(condition.get(config_name) or {})
+        values = list(config.get("Values") or condition.get("Values") or [])
+        if not values:
+            raise refuse(f"Condition '{field}' needs at least one value")
+        if "RegexValues" in config or condition.get("RegexValues"):
+            raise NotImplementedByRegion("elbv2: conditions by regular expression")
+        for value in values:
+            check(value)
+        if field == "http-header" and not _TOKEN.fullmatch(config.get("HttpHeaderName") or ""):
+            raise refuse("The header name of a condition has at most 40 letters, digits or signs")
+        described: dict[str, Any] = {"Field": field, config_name: {**config, "Values": values}}
+        if field in ("host-header", "path-pattern"):
+            described["Values"] = values
+        answer.append(described)
+    return tuple(answer)
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise refuse(f"The condition value '{str(value)[:80]}' is not a valid {what}")
+
+    return check
+
+
+def _network(value: Any) -> None:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise refuse(f"The condition value '{str(value)[:80]}' is not a CIDR block") from error
+
+
+def _pair(value: Any) -> None:
+    for text in (value.get("Key") or "", value.get("Value") or ""):
+        if len(text) > 128 or not _is_printable(text):
+            raise refuse("A query string condition has at most 128 printable characters")
+    if not value.get("Value"):
+        raise refuse("A query string condition needs a value")
+
+
+def _is_printable(text: str) -> bool:
+    return all(letter.isprintable() for letter in text)
+
+
+_CONDITIONS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "host-header": ("HostHeaderConfig", _matching(_HOST, "host name")),
+    "path-pattern": ("PathPatternConfig", _matching(_PATH, "path pattern")),
+    "http-header": ("HttpHeaderConfig", _matching(re.compile(r"[\x20-\x7e]{1,128}"), "header")),
+    "http-request-method": (
+        "HttpRequestMethodConfig",
+        _matching(re.compile(r"[A-Z_-]{1,40}"), "method"),
+    ),
+    "query-string": ("QueryStringConfig", _pair),
+    "source-ip": ("SourceIpConfig", _network),
+}
