@@ -15,7 +15,7 @@ from hikkoshi.model.timers import Timers
 from hikkoshi.project.load import load_project
 from hikkoshi.region.boot.cleanup import clean_up, find_regions
 from hikkoshi.region.boot.launch import launch
-from hikkoshi.region.boot.settings import LaunchSettings
+from hikkoshi.region.boot.settings import LaunchSettings, RegionRecord
 from hikkoshi.region.payload import payload_of
 
 _DIRECTORY = click.argument(
@@ -103,7 +103,7 @@ def down(directory: Path | None, every: bool) -> None:
     """
     states = [region_state(directory)]
     if every:
-        states += [Path(record.state) for record in find_regions(region_index())]
+        states += [Path(record.state) for record, _ in find_regions(region_index())]
     for state in dict.fromkeys(states):
         clean_up(state)
     click.echo("Nothing of it is left.", err=True)
@@ -113,7 +113,7 @@ def down(directory: Path | None, every: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the regions as JSON.")
 def status(as_json: bool) -> None:
     """Show this user's regions, where their API is, and which doors lead into them."""
-    found = [_describe(record) for record in find_regions(region_index())]
+    found = [_describe(record, alive) for record, alive in find_regions(region_index())]
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -128,7 +128,7 @@ def status(as_json: bool) -> None:
             click.echo(f"  export AWS_ENDPOINT_URL={each['api_url']}")
 
 
-def _describe(record: Any) -> dict[str, Any]:
+def _describe(record: RegionRecord, is_alive: bool) -> dict[str, Any]:
     from hikkoshi.trials.access import Access
 
     row: dict[str, Any] = {
@@ -136,8 +136,10 @@ def _describe(record: Any) -> dict[str, Any]:
         "state": record.state,
         "engine": record.engine,
         "pid": record.door_pid,
-        "health": "running",
+        "health": "running" if is_alive else "dead (hikkoshi down removes what is left)",
     }
+    if not is_alive:
+        return row
     try:
         row["doors"] = Access(record.api_url, "ap-northeast-1").ask("doors", timeout_s=3)
     except Exception as error:  # whatever is wrong with it is what the user wants to know

@@ -34,12 +34,10 @@ def input_shape(service: str, operation: str) -> Any:
     return botocore.model.ServiceModel(loaded, service).operation_model(operation).input_shape
 
 
-def check_shape(document: Document, given: Any, shape: Any, key: KeyPath = ()) -> None:
+def check_shape(document: Document, value: Any, shape: Any, key: KeyPath = ()) -> None:
     """Raises BadInput, with the line, at the first member that AWS would not take."""
-    value: Any = given  # keeps its type through the checks below
     kinds, words = _KINDS.get(shape.type_name, ((object,), ""))
-    is_bool_for_number = isinstance(value, bool) and bool not in kinds and object not in kinds
-    if not isinstance(value, kinds) or is_bool_for_number:
+    if not _is_one_of(value, kinds):
         raise document.refuse(key, f"this must be {words}, not {_say(value)}")
     if shape.type_name == "structure":
         _check_members(document, value, shape, key)
@@ -74,3 +72,10 @@ def _check_members(document: Document, value: dict[str, Any], shape: Any, key: K
 def _say(value: Any) -> str:
     kinds: dict[type, str] = {dict: "an object", list: "a list", str: f"the string {value!r}"}
     return kinds.get(type(value), repr(value))
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """True and false are no numbers here, whatever Python says."""
+    if isinstance(value, bool):
+        return bool in kinds or object in kinds
+    return isinstance(value, kinds)

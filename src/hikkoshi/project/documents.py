@@ -104,7 +104,7 @@ def _walk(
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
-            name = str(loader.construct_object(key_node))  # type: ignore[no-untyped-call]
+            name = str(loader.construct_object(key_node))
             line = key_node.start_mark.line + 1
             if name in seen:
                 raise BadInput(f"the key {name!r} stands twice", where=f"{path}:{line}")

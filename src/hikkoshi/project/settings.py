@@ -33,7 +33,8 @@ def read_settings(document: Document) -> Settings:
 
 
 def _decode(kind: type, value: Any) -> Any:
-    parse = {Seconds: parse_duration, Rate: parse_rate, Share: parse_share}.get(kind)
+    parsers: dict[Any, Any] = {Seconds: parse_duration, Rate: parse_rate, Share: parse_share}
+    parse = parsers.get(kind)
     if parse is None:
         raise NotImplementedError(kind)
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
