@@ -49,8 +49,13 @@ def record(directory: Path, *, healthy: bool, seed: int = 1, rate: float = 100.0
             recorder.record("trials", name=name, t_start=t_start, t_end=t_end, outcome="held")
             if name in FAULTS:
                 recorder.record(
-                    "faults", trial=name, name=FAULTS[name], t_injected=t_start + 3,
-                    t_detected=t_start + 3.4, t_recovered=t_start + 5.1, proof="seen",
+                    "faults",
+                    trial=name,
+                    name=FAULTS[name],
+                    t_injected=t_start + 3,
+                    t_detected=t_start + 3.4,
+                    t_recovered=t_start + 5.1,
+                    proof="seen",
                 )
             if name != "synthetic":
                 _load(recorder, rng, name, t_start, t_end, rate)
@@ -72,9 +77,18 @@ def _load(recorder, rng, trial, t_start, t_end, rate):
         if trial == "failover" and 3 < far < 5:
             latency += 0.6
         recorder.record(
-            "requests", trial=trial, t_intended=t, t_sent=t + 0.0001, latency_s=latency,
-            service_s=latency, status=503 if is_bad else 200, bytes_in=900, bytes_out=120,
-            method="GET", url="/reports", endpoint=rng.choice(ENDPOINTS),
+            "requests",
+            trial=trial,
+            t_intended=t,
+            t_sent=t + 0.0001,
+            latency_s=latency,
+            service_s=latency,
+            status=503 if is_bad else 200,
+            bytes_in=900,
+            bytes_out=120,
+            method="GET",
+            url="/reports",
+            endpoint=rng.choice(ENDPOINTS),
         )
 
 
@@ -98,8 +112,16 @@ def _samples(recorder, rng, healthy, rate):
         sessions += rng.random() < 0.03
         connections = 12 + rng.randrange(3) if healthy else (60 if loaded else 3) + rng.randrange(9)
         recorder.record(
-            "database", t=t, instance="genba-1", role="writer", sessions=sessions,
-            deadlocks=deadlocks, xacts=1, connections=connections, active=2, max_connections=100,
+            "database",
+            t=t,
+            instance="genba-1",
+            role="writer",
+            sessions=sessions,
+            deadlocks=deadlocks,
+            xacts=1,
+            connections=connections,
+            active=2,
+            max_connections=100,
         )
         for task in TASKS:
             busy = (0.31 if healthy else 0.56) if loaded else 0.02
@@ -107,19 +129,35 @@ def _samples(recorder, rng, healthy, rate):
             limit = {"cpu_limit_vcpu": 0.5, "cpu_is_enforced": False}
             recorder.record("task_usage", t=t, task=task, family="genba", cpu_s=cpu[task], **limit)
             recorder.record(
-                "usage", t=t, task=task, family="genba", container="app", cpu_s=cpu[task] * 0.9,
-                open_files=int(files + rng.randrange(6)), open_files_limit=1024,
+                "usage",
+                t=t,
+                task=task,
+                family="genba",
+                container="app",
+                cpu_s=cpu[task] * 0.9,
+                open_files=int(files + rng.randrange(6)),
+                open_files_limit=1024,
             )
             recorder.record(
-                "usage", t=t, task=task, family="genba", container="log_router",
-                cpu_s=cpu[task] * 0.1, open_files=14, open_files_limit=1024,
+                "usage",
+                t=t,
+                task=task,
+                family="genba",
+                container="log_router",
+                cpu_s=cpu[task] * 0.1,
+                open_files=14,
+                open_files_limit=1024,
             )
         healthy_targets = 1 if soak[3] + 3.5 < t < soak[3] + 5.6 else 2
         recorder.record("targets", t=t, target_group="tg", healthy=healthy_targets, unhealthy=0)
         t += 0.5
     if not healthy:
         recorder.record(
-            "database_log", t=soak[2] + 4, instance="genba-1", severity="ERROR", sqlstate="40P01",
+            "database_log",
+            t=soak[2] + 4,
+            instance="genba-1",
+            severity="ERROR",
+            sqlstate="40P01",
             message="deadlock detected",
             detail="Process 71 waits for ShareLock on transaction 901; blocked by process 72.\n"
             "Process 72 waits for ShareLock on transaction 900; blocked by process 71.\n"
@@ -128,7 +166,11 @@ def _samples(recorder, rng, healthy, rate):
             statement="UPDATE items SET done = true WHERE id = 7",
         )
         recorder.record(
-            "logs", t=soak[3], task=TASKS[0], container="app", stream="stderr",
+            "logs",
+            t=soak[3],
+            task=TASKS[0],
+            container="app",
+            stream="stderr",
             line="OSError: [Errno 24] Too many open files: '/tmp/upload'",
         )
 
@@ -142,11 +184,17 @@ def _probes(recorder, healthy):
             ("2", "SELECT * FROM items WHERE report_id = $1", child * on, child * on),
             ("3", "BEGIN", calls, 0),
         ]:
-            recorder.record("queries", t=T0, mark=mark, queryid=queryid, query=query, calls=n,
-                            rows=rows)
+            recorder.record(
+                "queries", t=T0, mark=mark, queryid=queryid, query=query, calls=n, rows=rows
+            )
     recorder.record(
-        "probes", endpoint="GET /reports", requests=20, mark_before="before", mark_after="after",
-        t_start=T0, t_end=T0 + 1,
+        "probes",
+        endpoint="GET /reports",
+        requests=20,
+        mark_before="before",
+        mark_after="after",
+        t_start=T0,
+        t_end=T0 + 1,
     )
 
 
@@ -155,16 +203,29 @@ def _traces(recorder, rng, healthy):
         trace, t = f"1-5fbb0000-{number:024x}", T0 + 5 + number
         long = 0.02 + number * 0.004
         recorder.record(
-            "spans", trace_id=trace, span_id=f"{number:08x}00000000", name="genba", t_start=t,
-            t_end=t + long, method="GET", url="http://genba.local/reports?limit=20", status=200,
+            "spans",
+            trace_id=trace,
+            span_id=f"{number:08x}00000000",
+            name="genba",
+            t_start=t,
+            t_end=t + long,
+            method="GET",
+            url="http://genba.local/reports?limit=20",
+            status=200,
         )
         for place in range(3 if healthy else 20):
             start = t + 0.002 + place * 0.0008
             recorder.record(
-                "spans", trace_id=trace, span_id=f"{number:08x}{place + 1:08x}",
-                parent_id=f"{number:08x}00000000", name="reports@genba.cluster", namespace="remote",
-                t_start=start, t_end=start + 0.0006,
-                sql=["SELECT a", "SELECT b FROM c", "SELECT d FROM e"][place] if healthy
+                "spans",
+                trace_id=trace,
+                span_id=f"{number:08x}{place + 1:08x}",
+                parent_id=f"{number:08x}00000000",
+                name="reports@genba.cluster",
+                namespace="remote",
+                t_start=start,
+                t_end=start + 0.0006,
+                sql=["SELECT a", "SELECT b FROM c", "SELECT d FROM e"][place]
+                if healthy
                 else f"SELECT * FROM items WHERE report_id = {rng.randrange(999)}",
             )
 
@@ -178,19 +239,32 @@ def _tasks(recorder, healthy):
     recorder.record("task_events", t=bad + 1, task=lost, last_status="PENDING")
     recorder.record("task_events", t=bad + 2, task=lost, last_status="RUNNING")
     recorder.record(
-        "task_events", t=bad + 5, task=lost, last_status="STOPPED",
-        stop_code="EssentialContainerExited", stopped_reason="Essential container in task exited",
+        "task_events",
+        t=bad + 5,
+        task=lost,
+        last_status="STOPPED",
+        stop_code="EssentialContainerExited",
+        stopped_reason="Essential container in task exited",
         container_exits=json.dumps({"app": 1}),
     )
     for place in range(30):
-        recorder.record("logs", t=bad + 2 + place / 20, task=lost, container="app",
-                        stream="stderr", line=f"boot {place}: configuration key DB_HOST is missing")
+        recorder.record(
+            "logs",
+            t=bad + 2 + place / 20,
+            task=lost,
+            container="app",
+            stream="stderr",
+            line=f"boot {place}: configuration key DB_HOST is missing",
+        )
 
 
 def build(directory: Path, *, healthy: bool, seed: int = 1) -> EvidenceStore:
     record(directory / "region", healthy=healthy, seed=seed)
     return build_store(
-        [directory / "region"], [], directory / "evidence.duckdb", service="genba",
+        [directory / "region"],
+        [],
+        directory / "evidence.duckdb",
+        service="genba",
         meta={"maximum_tasks": "4"},
     )
 
@@ -199,40 +273,74 @@ def verdict_of(store: EvidenceStore, *, healthy: bool) -> Verdict:
     trials = []
     for name, title, t_start, t_end in programme():
         measures = [
-            Measure("requests failed", 0.0 if name != "failover" else 61.0, "requests",
-                    "≤ 0.1 %", name != "failover" or None),
-            Measure("p99", 0.0142 if name != "overload" else 3.2, "s", "300ms",
-                    name != "overload" or None),
+            Measure(
+                "requests failed",
+                0.0 if name != "failover" else 61.0,
+                "requests",
+                "≤ 0.1 %",
+                name != "failover" or None,
+            ),
+            Measure(
+                "p99",
+                0.0142 if name != "overload" else 3.2,
+                "s",
+                "300ms",
+                name != "overload" or None,
+            ),
         ]
         if name == "rolling-deploy":
             measures.append(Measure("downtime", 0.0, "s"))
         trials.append(TrialResult(name, title, Outcome.HELD, "", t_start, t_end, tuple(measures)))
     if not healthy:
         trials[1] = TrialResult(
-            "steady", "Steady load", Outcome.BROKE, "p99 was 1.2 s, the limit is 300 ms",
-            trials[1].t_start, trials[1].t_end,
+            "steady",
+            "Steady load",
+            Outcome.BROKE,
+            "p99 was 1.2 s, the limit is 300 ms",
+            trials[1].t_start,
+            trials[1].t_end,
             (Measure("p99", 1.2, "s", "300ms", False), Measure("rate", 98.2, "requests/s")),
         )
     trials.append(
-        TrialResult("scp-swap", "Swap by scp on the old home", Outcome.HELD, "", T0 + 200, T0 + 208,
-                    (Measure("requests failed", 214.0, "requests"), Measure("downtime", 2.1, "s")))
+        TrialResult(
+            "scp-swap",
+            "Swap by scp on the old home",
+            Outcome.HELD,
+            "",
+            T0 + 200,
+            T0 + 208,
+            (Measure("requests failed", 214.0, "requests"), Measure("downtime", 2.1, "s")),
+        )
     )
     trials.append(
-        TrialResult("crash-router", "The log router crashes", Outcome.NOT_TRIED,
-                    "the task has no log router", 0.0, 0.0)
+        TrialResult(
+            "crash-router",
+            "The log router crashes",
+            Outcome.NOT_TRIED,
+            "the task has no log router",
+            0.0,
+            0.0,
+        )
     )
     return Verdict(
-        run_id="20201123T040000Z-1a2b", directory="/srv/genba", service="genba",
+        run_id="20201123T040000Z-1a2b",
+        directory="/srv/genba",
+        service="genba",
         readiness=Readiness.READY if healthy else Readiness.NOT_READY,
-        reasons=("every trial held and no problem was found",) if healthy
-        else ("steady load broke: p99 was 1.2 s, the limit is 300 ms",
-              "five problems were found"),
-        trials=tuple(trials), judgement=judge(store), engine="embedded",
-        stand_ins=("aws-for-fluent-bit: the built-in log router",
-                   "aws-xray-daemon: the built-in X-Ray intake"),
+        reasons=("every trial held and no problem was found",)
+        if healthy
+        else ("steady load broke: p99 was 1.2 s, the limit is 300 ms", "five problems were found"),
+        trials=tuple(trials),
+        judgement=judge(store),
+        engine="embedded",
+        stand_ins=(
+            "aws-for-fluent-bit: the built-in log router",
+            "aws-xray-daemon: the built-in X-Ray intake",
+        ),
         not_enforced=("CPU and memory limits: no writable cgroup on this machine",),
         shortened_timers=tuple(Timers.for_rehearsal().shortened()),
         adapted=("image genba:latest was run from examples/genba/after",),
-        t_start=T0 - 25, t_end=T0 + 215,
+        t_start=T0 - 25,
+        t_end=T0 + 215,
         versions={"hikkoshi": "0.1.0", "python": "3.11.2", "haproxy": "2.8", "postgres": "18"},
     )

@@ -97,8 +97,8 @@ def _requests(axis: _Axis) -> tuple[tuple[Series, ...], tuple[Series, ...]]:
     rows = axis.rows(
         """
         SELECT CAST(floor((t_intended - $t_start) / $bucket) AS INTEGER) AS place,
-               count(*) FILTER (error IS NULL AND coalesce(status, 0) BETWEEN 100 AND 399),
-               count(*) FILTER (error IS NOT NULL OR coalesce(status, 0) NOT BETWEEN 100 AND 399),
+               count(*) FILTER (error IS NULL AND coalesce(status, 0) BETWEEN 200 AND 399),
+               count(*) FILTER (error IS NOT NULL OR coalesce(status, 0) NOT BETWEEN 200 AND 399),
                quantile_cont(latency_s, 0.5), quantile_cont(latency_s, 0.99)
         FROM requests WHERE t_intended >= $t_start AND t_intended < $t_end
         GROUP BY place ORDER BY place

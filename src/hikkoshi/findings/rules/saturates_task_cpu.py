@@ -226,7 +226,7 @@ def _advice(worst: Saturation, alive: int) -> tuple[str, ...]:
             f'"{round(limit * 1024)}", with "memory" {describe_sizes(round(size * 1024))}.'
         )
     if alive:
-        count = max(alive + 1, math.ceil(alive * used / limit / TARGET_SHARE))
+        count = max(alive + 1, math.ceil(round(alive * used / limit / TARGET_SHARE, 2)))
         lines.append(
             f"Or more tasks of the same size: desiredCount {count} instead of {alive} keeps each "
             f"near {TARGET_SHARE:.0%}, with target tracking on ECSServiceAverageCPUUtilization."

@@ -107,8 +107,9 @@
     svg("rect", { x: LEFT, y: 0, width: width - LEFT - RIGHT, height: HEIGHT }, hole);
     const inside = svg("g", { "clip-path": `url(#${clip})` }, picture);
     data.bands.forEach((band, place) => {
-      if (place % 2) return;
-      svg("rect", { class: "band", x: x(band.start), y: TOP,
+      const isBroken = band.outcome === "broke";
+      if (place % 2 && !isBroken) return;
+      svg("rect", { class: isBroken ? "band broken-band" : "band", x: x(band.start), y: TOP,
         width: Math.max(0, x(band.end) - x(band.start)), height: base - TOP }, inside);
     });
     for (const tick of ticks) {
