@@ -109,8 +109,11 @@ class Attack:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The run as it stood at `t`. Rates, percentiles, statuses and errors are those of the last
-    window (`report_every_s`); planned, issued, done and retries count from the start."""
+    """The run as it stood at `t`, epoch seconds: the end of the last window that was reported.
+
+    Rates, percentiles, statuses and errors are those of that window (`report_every_s`); planned,
+    issued, done, retries and failed_so_far count from the start.
+    """
 
     t: float
     elapsed_s: float = 0.0
@@ -118,6 +121,7 @@ class Live:
     issued: int = 0
     done: int = 0
     retries: int = 0
+    failed_so_far: int = 0
     rate: float = 0.0
     ok_rate: float = 0.0
     p50_s: float | None = None
@@ -136,10 +140,15 @@ class Live:
         return wrong + sum(self.errors.values())
 
 
-def live_of(windows: list[dict[str, Any]], now: float) -> Live:
+_COUNTS = (
+    "planned", "issued", "done", "retries", "failed_so_far", "connections", "busy", "queued",
+)  # fmt: skip
+
+
+def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
     """The latest windows of all workers as one snapshot."""
     if not windows:
-        return Live(t=now)
+        return Live(t=t_start)
     latency, lateness = Histogram(), Histogram()
     statuses: Counter[int] = Counter()
     errors: Counter[str] = Counter()
@@ -152,14 +161,12 @@ def live_of(windows: list[dict[str, Any]], now: float) -> Live:
         seconds = max(window["window_s"], 1e-9)
         rate += (sum(window["statuses"].values()) + sum(window["errors"].values())) / seconds
         ok_rate += window["ok"] / seconds
-    counts = {
-        name: sum(window[name] for window in windows)
-        for name in ("planned", "issued", "done", "retries", "connections", "busy", "queued")
-    }
+    counts = {name: sum(window[name] for window in windows) for name in _COUNTS}
     p50, p99 = latency.percentiles((0.5, 0.99))
+    elapsed_s = max(window["elapsed_s"] for window in windows)
     return Live(
-        t=now,
-        elapsed_s=max(window["elapsed_s"] for window in windows),
+        t=t_start + elapsed_s,
+        elapsed_s=elapsed_s,
         rate=rate,
         ok_rate=ok_rate,
         p50_s=p50,
@@ -315,11 +322,17 @@ class LoadRun:
     def live(self) -> Live:
         with self._changed:
             windows = [w.window for w in self._workers if w.window is not None]
-        return live_of(windows, self._clock())
+        return live_of(windows, self.t_start)
 
     def is_over(self) -> bool:
         with self._changed:
             return all(worker.is_over for worker in self._workers)
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Until a worker has said something new, at most `seconds`."""
+        with self._changed:
+            if not all(worker.is_over for worker in self._workers):
+                self._changed.wait(seconds)
 
     def stop(self, grace_s: float = 1.0) -> None:
         """No further request; those at work have grace_s to be answered, else they count as

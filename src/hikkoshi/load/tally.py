@@ -26,6 +26,7 @@ class Tally:
         self._lateness = Histogram()
         self._window_start = 0.0
         self._window_ok = 0
+        self._failed = 0
         self._statuses: Counter[int] = Counter()
         self._errors: Counter[str] = Counter()
 
@@ -46,6 +47,8 @@ class Tally:
         if 200 <= status < 400:
             endpoint.succeeded += 1
             self._window_ok += 1
+        else:
+            self._failed += 1
         self._statuses[status] += 1
         self._ended(endpoint, job, sent, ended, bytes_in)
         self._writer.record(
@@ -59,6 +62,7 @@ class Tally:
         endpoint = self._of_target[target.index]
         endpoint.errors[failure.value] += 1
         self._errors[failure.value] += 1
+        self._failed += 1
         if detail:
             self.totals.details.setdefault(failure.value, detail[:200])
         self._ended(endpoint, job, sent, ended, 0)
@@ -92,6 +96,7 @@ class Tally:
             "issued": totals.issued,
             "done": totals.done,
             "retries": totals.retries,
+            "failed_so_far": self._failed,
             "ok": self._window_ok,
             "latency": self._latency.as_json(),
             "lateness": self._lateness.as_json(),
