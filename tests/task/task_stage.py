@@ -165,6 +165,10 @@ class KeepingLogs:
         self.closed = []
         self.is_stuck = False
 
+    async def prepare(self, target):
+        if target.options.get("awslogs-group") == "gone":
+            raise ValueError("failed to validate logger args: the log group does not exist")
+
     def open(self, target):
         if target.driver == "journald":
             raise ValueError("journald is not a log driver of Fargate")
@@ -279,6 +283,12 @@ class Stage:
 
     def stop(self, task_id="0123456789abcdef"):
         self.runtime.stop(arn(task_id), code="UserInitiated", reason="the test is over")
+
+    async def said(self, container, line):
+        """Wait for a line of a container's stdout."""
+        await eventually(
+            lambda: line in self.logs.last_lines("", container, 100), f"{container} said {line}"
+        )
 
     def is_clean(self):
         return (

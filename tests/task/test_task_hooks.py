@@ -201,10 +201,10 @@ def test_a_router_gets_its_configuration_socket_and_secrets(tmp_path):
         assert Path(target.fluentd_socket).parent == by_target["/var/run"].source
         assert target.options == {"Name": "datadog"}
         assert stage.logs.targets["router"].driver == "none"
+        await stage.said("router", "key k3y")
+        await stage.said("app", "127.0.0.1:24224")
         stage.stop()
         await seen.status("STOPPED")
-        assert stage.logs.last_lines("", "router") == ["key k3y"]
-        assert stage.logs.last_lines("", "app") == ["127.0.0.1:24224"]
         assert stage.logs.closed == ["app", "router"]
 
     play(scenario, tmp_path, secrets={"dd": "k3y"})
@@ -234,6 +234,18 @@ def test_secret_options_of_other_drivers_are_their_options(tmp_path):
         (
             [container("app", logConfiguration={"logDriver": "journald"})],
             "failed to initialize logging driver: journald is not a log driver of Fargate",
+        ),
+        (
+            [
+                container(
+                    "app",
+                    logConfiguration={
+                        "logDriver": "awslogs",
+                        "options": {"awslogs-group": "gone"},
+                    },
+                )
+            ],
+            "ResourceInitializationError: failed to validate logger args",
         ),
         (
             [container("app"), sidecar("s", volumesFrom=[{"sourceContainer": "ghost"}])],

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from task_stage import PYTHON, arn, container, eventually, on, play, sidecar
+from task_stage import PYTHON, Watched, arn, container, eventually, on, order, play, sidecar
 
 from hikkoshi.model.evidence import TABLES
 from hikkoshi.model.timers import Timers
@@ -25,6 +25,7 @@ def test_a_task_goes_through_aws_states_with_their_times(tmp_path):
         assert running.started_at >= running.pull_stopped_at >= running.pull_started_at
         assert running.pull_started_at >= running.connectivity_at
         assert running.containers[0].image_digest == "sha256:5e"
+        await stage.said("app", "hello")
         stage.stop()
         # desiredStatus changes at once, while lastStatus is still RUNNING (C2).
         assert seen.states[-1].last_status == "RUNNING"
@@ -45,7 +46,6 @@ def test_a_task_goes_through_aws_states_with_their_times(tmp_path):
         )
         assert stopped.stopped_at >= stopped.execution_stopped_at >= stopped.stopping_at
         assert seen.container("app").exit_code == 143
-        assert stage.logs.last_lines("", "app") == ["hello"]
 
     play(scenario, tmp_path)
 
@@ -84,7 +84,7 @@ def test_a_container_that_ignores_its_signal_is_killed(tmp_path):
     async def scenario(stage):
         seen = stage.run(container("app", "trap '' TERM; echo up; while :; do sleep 0.01; done"))
         await seen.status("RUNNING")
-        await eventually(lambda: stage.logs.data["app", "stdout"], "ready")
+        await stage.said("app", "up")
         stage.stop()
         await seen.status("STOPPED")
         assert seen.container("app").exit_code == 137
@@ -213,9 +213,7 @@ def test_secrets_are_there_before_any_container_and_reach_its_environment(tmp_pa
             )
         )
         await seen.status("RUNNING")
-        stage.stop()
-        await seen.status("STOPPED")
-        assert stage.logs.last_lines("", "app") == ["s3cret"]
+        await stage.said("app", "s3cret")
 
     play(scenario, tmp_path, secrets={"db/password": "s3cret"})
 
@@ -342,7 +340,7 @@ def test_the_environment_is_fargates(tmp_path):
         seen = stage.run(
             container(
                 "app",
-                "env; exec sleep 60",
+                "env; echo; exec sleep 60",
                 environment=[
                     {"name": "MODE", "value": "mine"},
                     {"name": "ECS_CONTAINER_METADATA_URI_V4", "value": "forged"},
@@ -351,7 +349,7 @@ def test_the_environment_is_fargates(tmp_path):
             taskRoleArn="arn:aws:iam::123456789012:role/app",
         )
         await seen.status("RUNNING")
-        await eventually(lambda: b"MODE" in stage.logs.data["app", "stdout"], "its environment")
+        await stage.said("app", "MODE=mine")
         stage.stop()
         await seen.status("STOPPED")
         environment = dict(
@@ -452,17 +450,15 @@ def test_changes_and_usage_are_recorded(tmp_path):
 
 def test_a_reader_may_stop_the_task_while_it_reads(tmp_path):
     async def scenario(stage):
-        seen = stage.run(container("app"))
-        take = type(seen).__call__
-        states = []
+        seen, states = Watched(), []
 
         def stop_once_running(state):
             if state.last_status == "RUNNING" and state.desired_status == "RUNNING":
                 stage.stop()
             states.append((state.last_status, state.desired_status))
-            take(seen, state)
+            seen(state)
 
-        stage.runtime._lives[arn("0123456789abcdef")]._publish = stop_once_running
+        stage.runtime.start(order(container("app")), stop_once_running)
         await seen.status("STOPPED")
         first = states.index(("RUNNING", "RUNNING"))
         assert states[first + 1] == ("RUNNING", "STOPPED")

@@ -159,6 +159,11 @@ class LogDriver(Protocol):
 
 
 class LogDrivers(Protocol):
+    async def prepare(self, target: LogTarget) -> None:
+        """Before any container starts: is the destination there (awslogs' log group)?
+        ValueError in the words that follow `ResourceInitializationError: `."""
+        ...
+
     def open(self, target: LogTarget) -> LogDriver:
         """Raises ValueError for a driver or option that Fargate does not know."""
         ...

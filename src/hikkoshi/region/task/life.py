@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from hikkoshi.region.engine.port import Container, ContainerSpec, Sandbox
 from hikkoshi.region.ports import ContainerFacts, TaskOrder, TaskState
+from hikkoshi.region.task.chronicle import Chronicle, report
 from hikkoshi.region.task.containers import ContainerLife, Launch
 from hikkoshi.region.task.decisions import (
     ContainerView,
@@ -36,13 +35,7 @@ from hikkoshi.region.task.definition import (
 )
 from hikkoshi.region.task.hooks import HOOKS
 from hikkoshi.region.task.setup import Hook, Parts, Setup, StartFailedError
-from hikkoshi.region.task.specification import (
-    aws_environment,
-    environment,
-    host_name,
-    runtime_id,
-    specification,
-)
+from hikkoshi.region.task.specification import container_arn, host_name, runtime_id
 
 
 class TaskLife:
@@ -54,7 +47,6 @@ class TaskLife:
         self.order = order
         self.credentials_id: str | None = None
         self._parts = parts
-        self._publish = publish
         self._refusal: DefinitionError | None = None
         self._definition = self._read()
         self._containers = {
@@ -70,20 +62,20 @@ class TaskLife:
         }
         if self._definition.task_role_arn is not None:
             self.credentials_id = str(uuid.uuid4())
-        short = hashlib.sha256(order.task_arn.encode()).hexdigest()[:12]
-        self._setup = Setup(order, self._definition, parts, self, parts.run_directory / short)
-        self._status = "PROVISIONING"
-        self._desired = "RUNNING"
-        self._stop: StopTask | None = None
         self._stop_asked = asyncio.Event()
         self._changed = asyncio.Event()
-        self._last: TaskState | None = None
-        self._is_publishing = False
-        self._connectivity_at: datetime | None = None
-        self._started_at: datetime | None = None
-        self._stopping_at: datetime | None = None
-        self._execution_stopped_at: datetime | None = None
-        self._stopped_at: datetime | None = None
+        self._told = Chronicle(
+            order,
+            self._definition.family,
+            compose=self.state,
+            publish=publish,
+            recorder=parts.recorder,
+            clock=parts.clock,
+        )
+        short = hashlib.sha256(order.task_arn.encode()).hexdigest()[:12]
+        self._setup = Setup(
+            order, self._definition, parts, self, self._told, parts.run_directory / short
+        )
 
     def _read(self) -> TaskDefinition:
         try:
@@ -111,22 +103,10 @@ class TaskLife:
         return tuple(self._containers.values())
 
     def state(self) -> TaskState:
-        return TaskState(
-            task_arn=self.order.task_arn,
-            last_status=self._status,
-            desired_status=self._desired,
-            containers=tuple(life.state() for life in self._containers.values()),
-            health=task_health(self._views()),
-            address=self.address or None,
-            stop_code=None if self._stop is None else self._stop.code,
-            stopped_reason=None if self._stop is None else self._stop.reason,
-            connectivity_at=self._connectivity_at,
-            pull_started_at=self._setup.pull_started_at,
-            pull_stopped_at=self._setup.pull_stopped_at,
-            started_at=self._started_at,
-            stopping_at=self._stopping_at,
-            execution_stopped_at=self._execution_stopped_at,
-            stopped_at=self._stopped_at,
+        return self._told.snapshot(
+            tuple(life.state() for life in self._containers.values()),
+            task_health(self._views()),
+            self.address,
         )
 
     def containers(self) -> Sequence[ContainerFacts]:
@@ -134,20 +114,11 @@ class TaskLife:
         return tuple(self._facts(life) for life in self._containers.values())
 
     def _facts(self, life: ContainerLife) -> ContainerFacts:
-        definition, order = life.definition, self.order
-        log = definition.log
-        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{order.task_arn}/{definition.name}")
+        definition, log = life.definition, life.definition.log
         return ContainerFacts(
             state=life.state(),
-            container_arn=(
-                f"arn:aws:ecs:{order.region}:{order.account_id}:container/"
-                f"{order.cluster_name}/{order.task_id}/{identity}"
-            ),
-            labels={
-                **self._setup.task_labels(),
-                "com.amazonaws.ecs.container-name": definition.name,
-                **dict(definition.labels),
-            },
+            container_arn=container_arn(self.order, definition.name),
+            labels=self._setup.container_labels(definition),
             log_driver=log.driver if log is not None else "none",
             log_options=dict(log.options) if log is not None else {},
             cpu_units=definition.cpu_units,
@@ -173,12 +144,11 @@ class TaskLife:
 
     def stop(self, code: str, reason: str) -> None:
         """desiredStatus is STOPPED from now on; the first code and reason stay."""
-        if self._stop is not None:
+        if self._told.stop is not None:
             return
-        self._stop = StopTask(code, reason)
-        self._desired = "STOPPED"
-        self._stopping_at = self._now()
-        self._publish_change()
+        self._told.stop = StopTask(code, reason)
+        self._told.stopping_at = self._told.now()
+        self._told.publish_change()
         self._stop_asked.set()
         self._wake()
 
@@ -189,21 +159,21 @@ class TaskLife:
 
     async def run(self) -> None:
         """The whole life; the last snapshot it publishes is STOPPED."""
-        self._publish_change()
+        self._told.publish_change()
         try:
             async with AsyncExitStack() as undo:
                 await self._live(undo)
                 await self._abandon_containers()
-                self._execution_stopped_at = self._now()
-                self._enter("DEPROVISIONING")
+                self._told.execution_stopped_at = self._told.now()
+                self._told.enter("DEPROVISIONING")
         except Exception as error:  # an undo that failed: told, and the task is over all the same
-            _report(f"task {self.order.task_id}: giving back failed", error)
+            report(f"task {self.order.task_id}: giving back failed", error)
         finally:
-            if self._stop is None:
+            if self._told.stop is None:
                 self.stop("TerminationNotice", "The local region is shutting down")
             await self._abandon_containers()
-            self._stopped_at = self._now()
-            self._enter("STOPPED")
+            self._told.stopped_at = self._told.now()
+            self._told.enter("STOPPED")
 
     # ── its steps ───────────────────────────────────────────────────────────────────────────────
 
@@ -212,26 +182,24 @@ class TaskLife:
             if self._refusal is not None:
                 raise StartFailedError(f"CannotStartContainerError: {self._refusal}")
             for hook in HOOKS:
-                if self._stop is None:
+                if self._told.stop is None:
                     await self._prepare(hook, undo)
-            if self._stop is None and (names := circle(self._views())):
+            if self._told.stop is None and (names := circle(self._views())):
                 raise StartFailedError(f"dependsOn goes in a circle: {', '.join(names)}")
             await self._tend()
         except StartFailedError as failure:
             self.stop("TaskFailedToStart", str(failure))
         except Exception as error:
-            _report(f"task {self.order.task_id} failed", error)
+            report(f"task {self.order.task_id} failed", error)
             self.stop("TaskFailedToStart", f"InternalError: {type(error).__name__}: {error}")
 
     async def _prepare(self, hook: Hook, undo: AsyncExitStack) -> None:
-        self._enter(hook.status)
+        self._told.enter(hook.status)
         if hook.is_interruptible:
             await self._unless_stopped(hook.prepare(self._setup, undo))
         else:
             await hook.prepare(self._setup, undo)
-        if hook.name == "sandbox":
-            self._connectivity_at = self._now()
-        self._publish_change()
+        self._told.publish_change()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         job = asyncio.create_task(work)
@@ -250,21 +218,21 @@ class TaskLife:
         while True:
             self._changed.clear()
             moves: tuple[Move, ...] = ()
-            if self._stop is None:
+            if self._told.stop is None:
                 moves = moves_to_run(self._views(), self._parts.clock.monotonic())
                 for move in moves:
                     self._act(move)
-            if self._stop is not None:
+            if self._told.stop is not None:
                 self._stop_containers()
             views = self._views()
             # Only a view without moves is settled: a dependent that was just given up may be one
             # that ends the task.
-            is_settled = self._stop is None and not moves
-            if is_settled and self._started_at is None and has_started(views):
-                self._started_at = self._now()
-                self._enter("RUNNING")
-            self._publish_change()
-            if all(view.phase is Phase.STOPPED for view in views) and self._stop is not None:
+            is_settled = self._told.stop is None and not moves
+            if is_settled and self._told.started_at is None and has_started(views):
+                self._told.started_at = self._told.now()
+                self._told.enter("RUNNING")
+            self._told.publish_change()
+            if all(view.phase is Phase.STOPPED for view in views) and self._told.stop is not None:
                 return
             await self._next_change(views)
 
@@ -286,49 +254,22 @@ class TaskLife:
 
     def _specify(self, name: str) -> ContainerSpec:
         """Raises CannotStartContainer."""
-        setup, order = self._setup, self.order
-        definition, image = self._definition.container(name), setup.images[name]
-        host = host_name(order, self.address)
-        secrets = dict(setup.secret_environment.get(name, {}))
-        if definition.firelens is not None:
-            secrets.update(setup.router_secrets)
-        return specification(
-            definition,
-            image,
-            container_id=runtime_id(order, name),
-            host=host,
-            environment=environment(
-                definition,
-                image,
-                order,
-                host=host,
-                extra={
-                    **self._parts.extra_environment,
-                    **setup.given_environment.get(name, {}),
-                },
-                secrets=secrets,
-                from_aws=aws_environment(
-                    order,
-                    metadata_url=self._parts.metadata.base_url,
-                    container_id=runtime_id(order, name),
-                    credentials_id=self.credentials_id,
-                ),
-            ),
-            mounts=setup.mounts.get(name, ()),
+        return self._setup.specify(
+            self._definition.container(name), host_name(self.order, self.address)
         )
 
     def _stop_containers(self) -> None:
         """Dependents first; the next ones when these have ended (C6)."""
-        if self._status == "RUNNING":
-            self._enter("DEACTIVATING")
-        self._enter("STOPPING")
+        if self._told.status == "RUNNING":
+            self._told.enter("DEACTIVATING")
+        self._told.enter("STOPPING")
         for life in self._containers.values():
             life.forgo()
         for name in may_be_signalled(self._views()):
             self._containers[name].ask_stop()
 
     async def _next_change(self, views: Sequence[ContainerView]) -> None:
-        deadline = next_deadline(views) if self._stop is None else None
+        deadline = next_deadline(views) if self._told.stop is None else None
         left_s = None if deadline is None else deadline - self._parts.clock.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(None if left_s is None else max(0.0, left_s)):
@@ -345,52 +286,3 @@ class TaskLife:
 
     def _wake(self) -> None:
         self._changed.set()
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._parts.clock.now(), UTC)
-
-    def _enter(self, status: str) -> None:
-        if self._status != status:
-            self._status = status
-            self._publish_change()
-
-    def _publish_change(self) -> None:
-        """A reader that asks for a stop while it reads gets the next snapshot after this one."""
-        if self._is_publishing:
-            return
-        self._is_publishing = True
-        try:
-            while (state := self.state()) != self._last:
-                self._last = state
-                self._record(state)
-                self._tell(state)
-        finally:
-            self._is_publishing = False
-
-    def _tell(self, state: TaskState) -> None:
-        try:
-            self._publish(state)
-        except Exception as error:  # the reader's fault must not end the task
-            _report(f"task {self.order.task_id}: its state was not taken", error)
-
-    def _record(self, state: TaskState) -> None:
-        exits = {c.name: c.exit_code for c in state.containers if c.last_status == "STOPPED"}
-        self._parts.recorder.record(
-            "task_events",
-            t=self._parts.clock.now(),
-            task=self.order.task_id,
-            family=self._definition.family,
-            group_name=self.order.group,
-            deployment=self.order.deployment,
-            last_status=state.last_status,
-            desired_status=state.desired_status,
-            health=state.health,
-            stop_code=state.stop_code,
-            stopped_reason=state.stopped_reason,
-            container_exits=json.dumps(exits) if exits else None,
-        )
-
-
-def _report(message: str, error: Exception) -> None:
-    """To the loop's exception handler, which the region writes to its log."""
-    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

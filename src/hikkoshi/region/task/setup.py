@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.engine.port import Engine, Image, Mount, Sandbox
+from hikkoshi.region.engine.port import ContainerSpec, Engine, Image, Mount, Sandbox
 from hikkoshi.region.ports import (
     LogDriver,
     LogDrivers,
@@ -22,7 +21,14 @@ from hikkoshi.region.ports import (
     TaskFacts,
     TaskOrder,
 )
-from hikkoshi.region.task.definition import TaskDefinition
+from hikkoshi.region.task.chronicle import Chronicle
+from hikkoshi.region.task.definition import ContainerDefinition, TaskDefinition
+from hikkoshi.region.task.specification import (
+    aws_environment,
+    environment,
+    runtime_id,
+    specification,
+)
 
 _T = TypeVar("_T")
 
@@ -57,6 +63,7 @@ class Setup:
     definition: TaskDefinition
     parts: Parts
     facts: TaskFacts
+    chronicle: Chronicle
     directory: Path
     """The task's own, made by the sandbox hook."""
     sandbox: Sandbox | None = None
@@ -69,8 +76,6 @@ class Setup:
     router_secrets: dict[str, str] = field(default_factory=dict)
     router_socket: Path | None = None
     drivers: dict[str, LogDriver] = field(default_factory=dict)
-    pull_started_at: datetime | None = None
-    pull_stopped_at: datetime | None = None
 
     def task_labels(self) -> dict[str, str]:
         """The labels that ECS puts on each container of the task."""
@@ -80,6 +85,44 @@ class Setup:
             "com.amazonaws.ecs.task-definition-family": self.definition.family,
             "com.amazonaws.ecs.task-definition-version": self.definition.revision,
         }
+
+    def container_labels(self, container: ContainerDefinition) -> dict[str, str]:
+        return {
+            **self.task_labels(),
+            "com.amazonaws.ecs.container-name": container.name,
+            **dict(container.labels),
+        }
+
+    def specify(self, container: ContainerDefinition, host: str) -> ContainerSpec:
+        """What the engine is to start, once every hook has run. Raises CannotStartContainer."""
+        name, image = container.name, self.images[container.name]
+        container_id = runtime_id(self.order, name)
+        secrets = dict(self.secret_environment.get(name, {}))
+        if container.firelens is not None:
+            secrets.update(self.router_secrets)
+        given = {**self.parts.extra_environment, **self.given_environment.get(name, {})}
+        from_aws = aws_environment(
+            self.order,
+            metadata_url=self.parts.metadata.base_url,
+            container_id=container_id,
+            credentials_id=self.facts.credentials_id,
+        )
+        return specification(
+            container,
+            image,
+            container_id=container_id,
+            host=host,
+            environment=environment(
+                container,
+                image,
+                self.order,
+                host=host,
+                extra=given,
+                secrets=secrets,
+                from_aws=from_aws,
+            ),
+            mounts=self.mounts.get(name, ()),
+        )
 
 
 Prepare = Callable[[Setup, AsyncExitStack], Coroutine[Any, Any, None]]

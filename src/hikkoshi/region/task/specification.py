@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import zlib
 from collections.abc import Mapping
 
@@ -16,6 +17,14 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def runtime_id(order: TaskOrder, container: str) -> str:
     """Fargate's form: the task's id, a dash, ten digits."""
     return f"{order.task_id}-{zlib.crc32(f'{order.task_arn}/{container}'.encode()):010d}"
+
+
+def container_arn(order: TaskOrder, container: str) -> str:
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{order.task_arn}/{container}")
+    return (
+        f"arn:aws:ecs:{order.region}:{order.account_id}:container/"
+        f"{order.cluster_name}/{order.task_id}/{identity}"
+    )
 
 
 def host_name(order: TaskOrder, address: str) -> str:

@@ -19,6 +19,7 @@ HOOKS: tuple[Hook, ...] = (
     Hook("images", "PENDING", images.prepare, is_interruptible=True),
     Hook("volumes", "PENDING", volumes.prepare),
     Hook("firelens", "PENDING", firelens.prepare),
+    Hook("log destinations", "PENDING", logs.check, is_interruptible=True),
     Hook("logs", "PENDING", logs.prepare),
     Hook("metadata", "PENDING", metadata.prepare),
 )

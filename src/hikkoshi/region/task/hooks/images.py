@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from hikkoshi.region.engine.port import CannotPullContainer
 from hikkoshi.region.task.setup import Setup, StartFailedError, together
@@ -11,16 +10,12 @@ from hikkoshi.region.task.setup import Setup, StartFailedError, together
 
 async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
     names = dict.fromkeys(container.image for container in setup.definition.containers)
-    setup.pull_started_at = _now(setup)
+    setup.chronicle.pull_started_at = setup.chronicle.now()
     try:
         images = await together({name: setup.parts.engine.pull(name) for name in names})
     except CannotPullContainer as error:
         raise StartFailedError(f"CannotPullContainerError: {error}") from error
     finally:
-        setup.pull_stopped_at = _now(setup)
+        setup.chronicle.pull_stopped_at = setup.chronicle.now()
     for container in setup.definition.containers:
         setup.images[container.name] = images[container.image]
-
-
-def _now(setup: Setup) -> datetime:
-    return datetime.fromtimestamp(setup.parts.clock.now(), UTC)

@@ -7,11 +7,24 @@ from contextlib import AsyncExitStack
 from hikkoshi.region.ports import LogDriver, LogTarget
 from hikkoshi.region.task.definition import AWSFIRELENS, ContainerDefinition
 from hikkoshi.region.task.firelens import tag
-from hikkoshi.region.task.setup import Setup, StartFailedError
+from hikkoshi.region.task.setup import Setup, StartFailedError, together
 from hikkoshi.region.task.specification import runtime_id
 
 NO_DRIVER = "none"
 """What a container without logConfiguration has: its lines are kept here only."""
+
+
+async def check(setup: Setup, undo: AsyncExitStack) -> None:
+    """Every destination, before any container starts."""
+    try:
+        await together(
+            {
+                c.name: setup.parts.logs.prepare(_target(setup, c))
+                for c in setup.definition.containers
+            }
+        )
+    except ValueError as error:
+        raise StartFailedError(f"ResourceInitializationError: {error}") from error
 
 
 async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
@@ -60,9 +73,5 @@ def _target(setup: Setup, container: ContainerDefinition) -> LogTarget:
         fluentd_socket=str(setup.router_socket) if is_routed else None,
         tag=tag(container.name, setup.order.task_id) if is_routed else None,
         region=setup.order.region,
-        labels={
-            **setup.task_labels(),
-            "com.amazonaws.ecs.container-name": container.name,
-            **dict(container.labels),
-        },
+        labels=setup.container_labels(container),
     )

@@ -23,3 +23,4 @@ async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
         labels=setup.task_labels(),
     )
     undo.push_async_callback(setup.sandbox.remove)
+    setup.chronicle.connectivity_at = setup.chronicle.now()
