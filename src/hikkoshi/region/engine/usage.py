@@ -1,0 +1,121 @@
+"""What a container uses, by /proc: works without control groups and without root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """Of the process with the most open files."""
+
+    open_files: int = 0
+    limit: int = 0
+    sockets: int = 0
+
+
+def parse_stat(text: str) -> tuple[int, float]:
+    """/proc/PID/stat → (parent's pid, seconds of cpu, those of its waited-for children too)."""
+    fields = text.rpartition(")")[2].split()
+    return int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / _TICKS
+
+
+def descendants(roots: Iterable[int]) -> list[int]:
+    """The roots that live and everything below them."""
+    found: list[int] = []
+    waiting = list(roots)
+    seen: set[int] = set()
+    while waiting:
+        pid = waiting.pop()
+        if pid in seen:
+            continue
+        seen.add(pid)
+        try:
+            threads = list((_PROC / str(pid) / "task").iterdir())
+        except OSError:
+            continue
+        found.append(pid)
+        for thread in threads:
+            try:
+                text = (thread / "children").read_text()
+            except OSError:
+                continue
+            waiting += [int(child) for child in text.split()]
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Each dead child is counted once, by the parent that waited for it."""
+    total = 0.0
+    for pid in pids:
+        try:
+            total += parse_stat((_PROC / str(pid) / "stat").read_text())[1]
+        except (OSError, ValueError, IndexError):
+            continue
+    return total
+
+
+def memory_bytes(pids: Iterable[int]) -> int:
+    """Proportional set size, so that shared pages count once; resident size where the kernel does
+    not tell it."""
+    return sum(_memory_of(pid) for pid in pids)
+
+
+def _memory_of(pid: int) -> int:
+    try:
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    except (OSError, ValueError):
+        pass
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def file_use(pids: Iterable[int]) -> FileUse:
+    counts = {}
+    for pid in pids:
+        try:
+            counts[pid] = sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+        except OSError:
+            continue
+    if not counts:
+        return FileUse()
+    pid = max(counts, key=lambda one: counts[one])
+    return FileUse(counts[pid], _soft_limit(pid), _sockets(pid))
+
+
+def _soft_limit(pid: int) -> int:
+    try:
+        text = (_PROC / str(pid) / "limits").read_text()
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith("Max open files"):
+            soft = line.split()[3]
+            return int(soft) if soft.isdigit() else 0
+    return 0
+
+
+def _sockets(pid: int) -> int:
+    count = 0
+    directory = _PROC / str(pid) / "fd"
+    try:
+        entries = list(directory.iterdir())
+    except OSError:
+        return 0
+    for entry in entries:
+        try:
+            count += str(entry.readlink()).startswith("socket:")
+        except OSError:
+            continue
+    return count
