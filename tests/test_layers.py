@@ -17,7 +17,7 @@ BELOW: dict[str, set[str]] = {
     "load": {"base", "model", "fargate"},
     "image": {"base", "model", "fargate"},
     "router": {"base"},
-    "region": {"base", "model", "fargate", "image"},
+    "region": {"base", "model", "fargate", "image", "evidence"},
     "trials": {"base", "model", "fargate", "load"},
     "findings": {"base", "model", "fargate", "evidence"},
     "report": {"base", "model", "fargate", "evidence"},

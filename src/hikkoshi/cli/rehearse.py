@@ -39,7 +39,7 @@ from hikkoshi.trials.context import Context
 from hikkoshi.trials.home import bring_up
 from hikkoshi.trials.pace import Pace
 from hikkoshi.trials.programme import NAMES, Trial, run_programme, select
-from hikkoshi.trials.synthetic.document import load_tests
+from hikkoshi.trials.synthetic.reading import load_tests
 from hikkoshi.trials.verdict import decide
 
 

@@ -271,6 +271,29 @@ class EmbeddedEngine:
         """ulimits that could not be granted in full, each once."""
         return tuple(self._notes.clipped.values())
 
+    def stand_ins(self) -> list[str]:
+        """Which program played which of the images that were pulled so far."""
+        return sorted(
+            f"{image.name} is played by {image.stand_in}"
+            for image in self._images.values()
+            if image.stand_in is not None
+        )
+
+    def not_enforced(self) -> list[str]:
+        """Limits of tasks that this machine did not let us set, in words for the report."""
+        found = [
+            f"ulimit {one.name}: asked {one.wanted.soft}:{one.wanted.hard}, "
+            f"got {one.soft}:{one.hard}"
+            for one in self.clipped_limits
+        ]
+        for is_enforced, what in (
+            (self.cpu_is_enforced, "CPU"),
+            (self.memory_is_enforced, "memory"),
+        ):
+            if not is_enforced:
+                found.append(f"the task's {what}: measured, not enforced (no writable cgroup)")
+        return found
+
     def note_clipped(self, clipped: list[Clipped]) -> None:
         for one in clipped:
             self._notes.clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one

@@ -1,0 +1,221 @@
+"""The local region: wires its rooms together and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+from hikkoshi.base.clock import SystemClock
+from hikkoshi.evidence.recorder import JsonlRecorder
+from hikkoshi.image.libraries import Libraries
+from hikkoshi.image.library import LocalLibrary
+from hikkoshi.image.python_home import current_python
+from hikkoshi.image.stand_ins import STAND_INS
+from hikkoshi.region.boot.context import RegionContext
+from hikkoshi.region.boot.ground import EmbeddedGround
+from hikkoshi.region.dns.server import DnsServer
+from hikkoshi.region.ecs.service import EcsService
+from hikkoshi.region.elb.service import ElbService
+from hikkoshi.region.engine.embedded import EmbeddedEngine
+from hikkoshi.region.front.door import ApiFront
+from hikkoshi.region.intake.datadog import HOSTS, DatadogIntake
+from hikkoshi.region.logs.drivers import FargateLogDrivers
+from hikkoshi.region.metadata.server import MetadataServer
+from hikkoshi.region.payload import Payload, read_payload
+from hikkoshi.region.rds.service import RdsService
+from hikkoshi.region.task.runtime import EcsTaskRuntime
+from hikkoshi.region.task.secrets import BotoSecretStore, region_clients
+from hikkoshi.region.xray.service import XrayService
+
+RUN = Path("/run/hikkoshi")
+INTAKE_ADDRESS = "10.0.0.3"
+METADATA_ADDRESS = "169.254.170.2"
+API_PORT_INSIDE = 4566
+
+
+async def main(ground: EmbeddedGround, context: RegionContext) -> None:
+    """The entry point. Every room that is opened is closed again, in reverse, whatever happens."""
+    payload = read_payload(context.payload)
+    async with contextlib.AsyncExitStack() as undo:
+        engine = await EmbeddedEngine.create(ground, images_of(payload, ground.state / "images"))
+        region = Region(ground, context, payload, engine)
+        undo.push_async_callback(region.close)
+        await region.open()
+        context.ready()
+        await context.stopping.wait()
+
+
+class Region:
+    """The rooms, made in the order in which they need each other."""
+
+    def __init__(
+        self,
+        ground: EmbeddedGround,
+        context: RegionContext,
+        payload: Payload,
+        engine: EmbeddedEngine,
+    ) -> None:
+        self._ground = ground
+        self._context = context
+        self._undo = contextlib.AsyncExitStack()
+        clock, timers = SystemClock(), payload.timers
+        inside = f"http://{ground.gateway}:{API_PORT_INSIDE}"
+        clients = region_clients(inside)
+        self.recorder = JsonlRecorder(context.record_directory, clock)
+        self.names = DnsServer()
+        self.intake = DatadogIntake(ground.state / "intake", self.recorder, clock)
+        self.metadata = MetadataServer(clock=clock)
+        self.logs = FargateLogDrivers(
+            context.record_directory / "logs",
+            self.recorder,
+            clock,
+            lambda region: clients("logs", region),
+        )
+        self.engine = engine
+        self.runtime = EcsTaskRuntime(
+            engine=self.engine,
+            logs=self.logs,
+            secrets=BotoSecretStore(clients),
+            metadata=self.metadata,
+            recorder=self.recorder,
+            timers=timers,
+            clock=clock,
+            run_directory=RUN / "t",
+            extra_environment={
+                # An SDK in a task finds the region by this; on Fargate the variable is not there.
+                "AWS_ENDPOINT_URL": inside,
+                # Datadog's intake is played with a certificate of the region's own.
+                "SSL_CERT_FILE": str(self.intake.ca_file),
+            },
+        )
+        self.elb = ElbService(
+            ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder
+        )
+        self.ecs = EcsService(
+            runtime=self.runtime,
+            balancers=self.elb,
+            clock=clock,
+            timers=timers,
+            recorder=self.recorder,
+            account_id=payload.account_id,
+            region=payload.region,
+        )
+        self.rds = RdsService(
+            ground,
+            self.names,
+            self.recorder,
+            clock,
+            timers,
+            ground.state / "rds",
+            payload.account_id,
+            payload.region,
+        )
+        self.xray = XrayService(self.recorder, clock)
+        self.front = ApiFront(
+            {"ecs": self.ecs, "elbv2": self.elb, "rds": self.rds, "xray": self.xray},
+            loop=asyncio.get_running_loop(),
+            account_id=payload.account_id,
+            default_region=payload.region,
+            calls={
+                "/_hikkoshi/status": self._status,
+                "/_hikkoshi/doors": self._doors,
+                "/_hikkoshi/mark": self._mark,
+                "/_hikkoshi/execute": self._execute,
+                "/_hikkoshi/crash": self._crash,
+                "/_hikkoshi/flush": self._flush,
+            },
+            names=(ground.gateway,),
+        )
+
+    async def open(self) -> None:
+        """Undo of each step is registered before the step is taken."""
+        undo = self._undo
+        undo.callback(self.recorder.close)
+        await self._ground.add_address(self._ground.resolver)
+        await self._ground.add_address(INTAKE_ADDRESS)
+        await self._ground.add_address(METADATA_ADDRESS)
+        undo.push_async_callback(self.names.close)
+        await self.names.start(self._ground.resolver, 53)
+        for host in HOSTS:
+            self.names.set(host, [INTAKE_ADDRESS])
+        undo.push_async_callback(self.intake.close)
+        await self.intake.start(INTAKE_ADDRESS)
+        undo.push_async_callback(self.metadata.close)
+        await self.metadata.listen(METADATA_ADDRESS, 80)
+        undo.push_async_callback(asyncio.to_thread, self.front.close)
+        undo.callback(self.xray.close)
+        undo.push_async_callback(self.rds.close)
+        undo.push_async_callback(self.elb.close)
+        undo.push_async_callback(self.engine.close)
+        undo.callback(self.logs.close)
+        undo.push_async_callback(self.runtime.close)
+        undo.push_async_callback(self.ecs.close)
+        await self.ecs.start()
+        inside = socket.create_server(
+            (self._ground.gateway, API_PORT_INSIDE), reuse_port=False, backlog=128
+        )
+        self.front.start([self._context.api_socket, inside])
+
+    async def close(self) -> None:
+        await self._undo.aclose()
+
+    async def _status(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "region_id": self._context.region_id,
+            "engine": self.engine.name,
+            "stand_ins": sorted(
+                {*self.engine.stand_ins(), *self.intake.stand_ins(), *self.rds.stand_ins()}
+            ),
+            "not_enforced": sorted({*self.engine.not_enforced(), *self.logs.not_imitated()}),
+            "versions": {},
+        }
+
+    async def _doors(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "listeners": self.elb.doors(),
+            "databases": {
+                each["endpoint"]: f"{each['host']}:{each['port']}" for each in self.rds.doors()
+            },
+        }
+
+    async def _mark(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"queries": await self.rds.mark(str(asked["name"]))}
+
+    async def _execute(self, asked: dict[str, Any]) -> dict[str, Any]:
+        code, output = await self.runtime.execute(
+            str(asked["task"]),
+            asked.get("container"),
+            [str(word) for word in asked["command"]],
+            float(asked.get("timeout_s", 30)),
+        )
+        return {"code": code, "output": output.decode("utf-8", "replace")}
+
+    async def _crash(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.runtime.crash(str(asked["task"]), str(asked["container"]))
+        return {}
+
+    async def _flush(self, asked: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.to_thread(self.recorder.flush)
+        return {"lost": self.recorder.lost}
+
+
+def images_of(payload: Payload, directory: Path) -> Libraries:
+    """One library for each project, and one for what no project describes."""
+    python = current_python()
+    common = LocalLibrary(directory, python, stand_ins=STAND_INS)
+    described = {}
+    for project in payload.projects:
+        library = LocalLibrary(
+            directory,
+            python,
+            project=Path(project.directory),
+            images=project.images,
+            archives={name: Path(path) for name, path in project.archives.items()},
+            stand_ins=STAND_INS,
+        )
+        described |= {image.name: library for image in project.images}
+        described |= dict.fromkeys(project.archives, library)
+    return Libraries(common, described)
