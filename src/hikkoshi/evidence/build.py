@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import os
@@ -66,8 +67,9 @@ def build_store(
             fix="free some space there, or give another directory",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
-        unfinished.with_name(unfinished.name + ".wal").unlink(missing_ok=True)
+        for left in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
     return EvidenceStore.open(path)
 
 

@@ -110,11 +110,11 @@ class JsonlRecorder:
 
     def _append(self, table: str, lines: list[bytes]) -> None:
         data = b"".join(lines)
-        if table in self._torn:
-            data = b"\n" + data
         written = 0
         try:
             descriptor = self._file_of(table)
+            if table in self._torn:
+                data = b"\n" + data
             while written < len(data):
                 written += os.write(descriptor, data[written:])
             self._torn.discard(table)
