@@ -100,16 +100,16 @@ class Balancer:
         self._sockets.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         state.write_text(self._state(holdings))
-        fault = await check_configuration(self._instance, self._binary, path)
+        fds = [
+            fd
+            for listener in holdings.listeners.values()
+            for fd in (listener.door_fd, listener.inside_fd)
+        ]
+        fault = await check_configuration(self._instance, self._binary, path, fds)
         if fault is not None:
             _log.error("HAProxy refuses %s: %s", path, fault)
-            raise AwsError(
-                "InvalidConfigurationRequest", f"the load balancer refuses this: {fault}"
-            )
-        fds = [
-            fd for listener in holdings.listeners.values()
-            for fd in (listener.door_fd, listener.inside_fd)
-        ]  # fmt: skip
+            what = f"the load balancer refuses this: {fault}"
+            raise AwsError("InvalidConfigurationRequest", what)
         new = await start(
             self._instance, self._binary, path, control,
             log=self._directory / "haproxy.log", pass_fds=fds, replacing=self._current,
@@ -249,19 +249,20 @@ class Balancer:
             self._record(arn)
 
     async def _step(
-        self, group: TargetGroup, target: Target, rows: Rows, older: list[Rows]
+        self, group: TargetGroup, target: Target, rows: Rows, older: Mapping[Process, Rows]
     ) -> bool:
         """Carry one target on by what was seen; whether anything changed."""
         targets = self._targets[group.arn]
         if target.phase == "draining":
             sessions = sum(
                 seen[group.backend, name].sessions
-                for seen in (rows, *older)
+                for seen in (rows, *older.values())
                 for name in (target.server, target.spare)
                 if (group.backend, name) in seen
             )
             if sessions and self._monotonic() < (target.drained_by or 0):
                 return False
+            await self._end_idle_processes(older)
             del targets[target.server]
             for name in (target.server, target.spare):
                 await self._tell(group, f"set server {{}}/{name} state maint")
@@ -279,9 +280,16 @@ class Balancer:
             await self._tell(group, f"set server {{}}/{target.server} state ready")
         return healthy.phase != target.phase
 
-    async def _look_at_stopping(self) -> list[Rows]:
-        """What the processes that are ending still carry; the idle ones are let go."""
-        seen: list[Rows] = []
+    async def _end_idle_processes(self, older: Mapping[Process, Rows]) -> None:
+        """A process that is stopping cannot be told of changes. One that only has idle clients
+        left would send their next request to the target that is now leaving."""
+        for process, rows in older.items():
+            if not any(row.sessions for (_, name), row in rows.items() if name == "BACKEND"):
+                await process.kill()
+
+    async def _look_at_stopping(self) -> dict[Process, Rows]:
+        """What the processes that are ending still carry; those without a client are let go."""
+        seen: dict[Process, Rows] = {}
         for process in list(self._stopping):
             if not process.is_alive:
                 process.hang_up()
@@ -291,7 +299,7 @@ class Balancer:
                 rows = await process.statistics()
             except (OSError, HikkoshiError):
                 continue
-            seen.append(rows)
+            seen[process] = rows
             if not any(row.sessions for (_, name), row in rows.items() if name == "FRONTEND"):
                 process.hang_up()
         return seen

@@ -102,8 +102,6 @@ def _head(control_socket: Path, state_file: Path) -> str:
   nbthread 1
   stats socket {control_socket} mode 600 level admin
   stats timeout 1h
-  # A stopping process closes no connection by itself: each is told to close with its next answer.
-  close-spread-time infinite
   hard-stop-after 75s
   server-state-file {state_file}
 
@@ -131,6 +129,9 @@ def _frontend(holdings: Holdings, arn: str) -> str:
         f"frontend {listener.frontend}",
         f"  bind fd@{listener.door_fd}",
         f"  bind fd@{listener.inside_fd}",
+        # A stopping process closes no kept connection by itself, since a request might just be on
+        # its way: the client is told to close with its next answer.
+        "  option idle-close-on-response",
         f"  timeout client {idle}s",
         f"  timeout http-keep-alive {min(int(idle), int(keep_alive))}s",
         "  http-request set-var(txn.t0) date(0,ms)",

@@ -69,10 +69,22 @@ class Process:
         await self._process.wait()
 
 
-async def check_configuration(instance: Instance, binary: str, path: Path) -> str | None:
-    """What HAProxy has against the file; None if nothing."""
-    code, output = await instance.run([binary, "-c", "-f", str(path)], timeout_s=_START_S)
-    return None if code == 0 else output.decode("utf-8", "replace").strip()
+async def check_configuration(
+    instance: Instance, binary: str, path: Path, pass_fds: Sequence[int]
+) -> str | None:
+    """What HAProxy has against the file; None if nothing. It wants to see the sockets as well."""
+    log = path.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    argv = [binary, "-c", "-f", str(path)]
+    process = await instance.spawn(argv, log=log, pass_fds=pass_fds)
+    try:
+        async with asyncio.timeout(_START_S):
+            code = await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return f"it was not checked within {_START_S:g} s"
+    return None if code == 0 else log.read_text(errors="replace").strip()
 
 
 async def start(
