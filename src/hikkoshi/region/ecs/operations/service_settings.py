@@ -83,11 +83,6 @@ def deployment_configuration(
         raise errors.invalid_parameter("minimumHealthyPercent must be between 0 and 100.")
     if not 100 <= high <= 100_000:
         raise errors.invalid_parameter("maximumPercent must be at least 100.")
-    if low == high == 100:
-        raise errors.invalid_parameter(
-            "Invalid deployment configuration: with minimumHealthyPercent and maximumPercent both "
-            "100 nothing can be replaced."
-        )
     _check_threshold(result["deploymentCircuitBreaker"])
     return result
 
