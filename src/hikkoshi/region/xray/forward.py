@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hikkoshi.region.xray.http import Response, post
 
 BATCH = 50
+BATCH_BYTES = 1 << 20
 IDLE_S = 1.0
 MAX_QUEUED_BYTES = 16 << 20
 TRIES = 4
@@ -71,8 +72,7 @@ class Forwarder:
     async def flush(self) -> None:
         """Send all that is queued now."""
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            self._bytes -= sum(len(document) for document in batch)
+            batch = self._next_batch()
             try:
                 await self._send(batch)
             except asyncio.CancelledError:
@@ -81,6 +81,15 @@ class Forwarder:
                 raise
         self._news.clear()
         self._full_batch.clear()
+
+    def _next_batch(self) -> list[str]:
+        batch: list[str] = []
+        size = 0
+        while self._queue and len(batch) < BATCH and size < BATCH_BYTES:
+            size += len(self._queue[0])
+            batch.append(self._queue.popleft())
+        self._bytes -= size
+        return batch
 
     async def finish(self, timeout_s: float) -> None:
         """Send what is left, for at most that long; what then remains is counted as lost."""

@@ -11,6 +11,7 @@ Environment: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_XRAY), AWS_REGION; HIKKOSHI_X
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from hikkoshi.region.xray.http import BadRequestError, Request, Response, serve_
 
 LAST_FLUSH_S = 4.0
 RECEIVE_BUFFER = 4 << 20
+DATAGRAM = 65536
 PROXIED = frozenset({"/GetSamplingRules", "/SamplingTargets"})
 PROTOBUF = "application/x-protobuf"
 
@@ -57,6 +59,7 @@ class Sidecar:
         self._forwarder = forwarder
         self._servers: list[asyncio.Server] = []
         self._udp: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.ignored = {"/v1/metrics": 0, "/v1/logs": 0}
 
@@ -69,14 +72,18 @@ class Sidecar:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         udp.setblocking(False)
         udp.bind((address, xray_port))
+        self._socket = udp
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         otlp = await self._listen(self._settings.otlp_port, self._answer_otlp)
         return xray_port, otlp.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Take nothing more, and deliver what is there."""
-        if self._udp is not None:
+        """Take nothing more, and deliver what is there, also what only the kernel has yet."""
+        if self._udp is not None and self._socket is not None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self.take_datagram(self._socket.recv(DATAGRAM))
             self._udp.close()
         for server in self._servers:
             server.close()

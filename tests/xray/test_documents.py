@@ -1,0 +1,183 @@
+"""Segment documents, good and hostile."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hikkoshi.region.xray.documents import (
+    BadDocumentError,
+    normal_trace_id,
+    parse_datagram,
+    parse_document,
+)
+
+TRACE = "1-5759e988-bd862e3fe1be46a994272793"
+SEGMENT: dict[str, Any] = {
+    "name": "genba",
+    "id": "70de5b6f19ff9a0a",
+    "trace_id": TRACE,
+    "start_time": 1478293361.271,
+    "end_time": 1478293361.449,
+}
+
+
+def parse(**changes: Any) -> Any:
+    document = {key: value for key, value in (SEGMENT | changes).items() if value is not ...}
+    return parse_document(json.dumps(document))
+
+
+def test_a_whole_segment_becomes_rows_with_its_subsegments() -> None:
+    document = parse(
+        http={
+            "request": {"method": "GET", "url": "http://genba/reports", "user_agent": "x"},
+            "response": {"status": 500, "content_length": "12"},
+        },
+        fault=True,
+        subsegments=[
+            {
+                "id": "53995c3f42cd8ad8",
+                "name": "genba@db",
+                "namespace": "remote",
+                "start_time": 1478293361.3,
+                "end_time": 1478293361.4,
+                "sql": {"sanitized_query": "SELECT * FROM items WHERE report_id = ?"},
+                "subsegments": [
+                    {
+                        "id": "53995c3f42cd8ad9",
+                        "name": "inner",
+                        "start_time": 1478293361.31,
+                        "in_progress": True,
+                    }
+                ],
+            }
+        ],
+    )
+    segment, query, inner = document.spans
+    assert (segment.method, segment.url, segment.status) == ("GET", "http://genba/reports", 500)
+    assert segment.fault and not segment.error and segment.parent_id is None
+    assert query.trace_id == TRACE and query.parent_id == segment.span_id
+    assert query.sql == "SELECT * FROM items WHERE report_id = ?"
+    assert query.namespace == "remote" and query.source == "xray"
+    assert inner.parent_id == query.span_id and inner.t_end is None
+    assert not document.refused and not document.is_in_progress
+
+
+def test_error_and_throttle_are_told_apart() -> None:
+    span = parse(error=True, throttle=True).spans[0]
+    assert span.error and span.throttle and not span.fault
+
+
+def test_both_forms_of_a_trace_id_are_one() -> None:
+    assert normal_trace_id("5759E988bd862e3fe1be46a994272793") == TRACE
+    assert normal_trace_id(TRACE.upper().replace("1-", "1-", 1)) == TRACE
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"trace_id": ...}, "no valid trace_id"),
+        ({"trace_id": "1-zz"}, "no valid trace_id"),
+        ({"id": "70de5b6f"}, "no valid id"),
+        ({"id": 7}, "no valid id"),
+        ({"name": ""}, "no name"),
+        ({"start_time": "now"}, "no valid start_time"),
+        ({"start_time": True}, "no valid start_time"),
+        ({"start_time": -1}, "no valid start_time"),
+        ({"start_time": 10**400}, "not JSON|no valid start_time"),
+        ({"end_time": ...}, "neither end_time nor in_progress"),
+        ({"end_time": 1.0}, "it ends before it starts"),
+        ({"type": "subsegment"}, "a subsegment without parent_id"),
+        ({"name": "x" * 70_000}, "larger than 64 kB"),
+    ],
+)
+def test_what_is_refused_says_why(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadDocumentError, match=reason):
+        parse(**changes)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 20_000, '{"start_time": NaN}'])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(BadDocumentError):
+        parse_document(text)
+
+
+def test_a_bad_part_costs_only_itself() -> None:
+    good = {"id": "53995c3f42cd8ad8", "name": "db", "start_time": 1478293361.3, "end_time": 1e10}
+    document = parse(subsegments=[{"id": "x"}, 7, "53995c3f42cd8ad7", good], http=[], sql="x")
+    assert [span.name for span in document.spans] == ["genba", "db"]
+    assert document.refused == (
+        "embedded: no valid id",
+        "an embedded subsegment is not an object",
+    )
+
+
+def test_deep_nesting_is_cut() -> None:
+    part: dict[str, Any] = {}
+    for number in range(80):
+        part = {
+            "id": f"{number:016x}",
+            "name": "n",
+            "start_time": 1.0,
+            "end_time": 2.0,
+            "subsegments": [part] if part else [],
+        }
+    document = parse(subsegments=[part])
+    assert len(document.spans) == 61 and document.refused == ("embedded too deeply",)
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b'{"format":"json","version":1}\n{"a":1}', '{"a":1}'),
+        (b'{"format": "JSON", "version": 1}\n{"a":\n1}', '{"a":\n1}'),
+    ],
+)
+def test_datagrams_are_read(data: bytes, body: str) -> None:
+    assert parse_datagram(data) == body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b'{"format":"json","version":1}',
+        b'{"format":"json","version":1}\n  ',
+        b'{"format":"xml","version":1}\n{}',
+        b'{"format":"json","version":2}\n{}',
+        b"[]\n{}",
+        b'{"format":"json","version":1}\n\xff\xfe',
+    ],
+)
+def test_bad_datagrams_are_refused(data: bytes) -> None:
+    with pytest.raises(BadDocumentError):
+        parse_datagram(data)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*SEGMENT, "subsegments", "http", "sql", "request", "aws", "xray"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from([*SEGMENT, "subsegments", "http", "sql"]), json_values))
+def test_no_document_breaks_the_parser(changes: dict[str, Any]) -> None:
+    try:
+        document = parse_document(json.dumps(SEGMENT | changes))
+    except BadDocumentError:
+        return
+    assert document.spans[0].span_id
