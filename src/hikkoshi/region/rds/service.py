@@ -163,8 +163,7 @@ class RdsService:
         empty = self._directory / "check" / "postgresql.conf"
         empty.parent.mkdir(parents=True, exist_ok=True)
         empty.touch()
-        arguments = ["-C", "max_connections", "-c", f"config_file={empty}"]
-        arguments += ["-c", f"data_directory={empty.parent}"]
+        arguments = ["-D", str(empty.parent), "-C", "max_connections"]
         for name, value in values.items():
             arguments += ["-c", f"{name}={value}"]
         code, output = await self._postgres(*arguments)
