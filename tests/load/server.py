@@ -38,6 +38,7 @@ class Server:
             "/close": lambda sock, request: False,
             "/never": self._never,
             "/once": self._once,
+            "/polite": self._polite,
             "/head": self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
             "/continue": self._send(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK),
         }
@@ -139,6 +140,13 @@ class Server:
 
     def _never(self, sock: socket.socket, request: bytes) -> bool:
         self.release.wait()
+        return False
+
+    def _polite(self, sock: socket.socket, request: bytes) -> bool:
+        """Keeps alive by its words, and hangs up with the last byte of the answer."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        sock.sendall(OK)
+        sock.shutdown(socket.SHUT_WR)
         return False
 
     def _once(self, sock: socket.socket, request: bytes) -> bool:

@@ -319,6 +319,11 @@ class LoadRun:
         if not is_settled:
             raise DeadlinePassed(f"the load generator was not ready within {READY_WITHIN_S:.0f} s")
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The generator's processes, for who wants to give them a core or measure them."""
+        return tuple(worker.process.pid for worker in self._workers)
+
     def live(self) -> Live:
         with self._changed:
             windows = [w.window for w in self._workers if w.window is not None]
