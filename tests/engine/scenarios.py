@@ -53,3 +53,211 @@ async def run_one(engine, ground, image, argv, more=None, limits=None):
     answer["usage"] = sandbox.usage().cpu_s
     await sandbox.remove()
     return answer
+
+
+async def signals(engine, ground):
+    """PID 1 without a handler ignores SIGTERM; with one it ends; SIGKILL ends all."""
+    sandbox = await engine.create_sandbox("t", cpu_vcpu=1, memory_mib=256, labels={})
+    host = await engine.pull("localhost/host")
+    deaf = await sandbox.start(make_spec(host, ["sleep", "1000"]))
+    script = "trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.01; done"
+    polite = await sandbox.start(make_spec(host, ["sh", "-c", script]))
+    up = await polite.stdout.readline()
+    deaf.send_signal("SIGTERM")
+    polite.send_signal("TERM")
+    bye = await finish(polite)
+    is_deaf = not deaf.has_ended and deaf.usage() is not None
+    deaf.kill()
+    code = (await deaf.wait()).code
+    deaf.kill()
+    await sandbox.remove()
+    await sandbox.remove()
+    return {"up": up.decode(), "bye": bye, "is_deaf": is_deaf, "code": code}
+
+
+async def execute(engine, ground, user):
+    sandbox = await engine.create_sandbox("t", cpu_vcpu=1, memory_mib=256, labels={})
+    host = await engine.pull("localhost/host")
+    spec = make_spec(
+        host,
+        ["sh", "-c", "echo mine > /tmp/f; sleep 1000"],
+        user=user,
+        environment={"OF_CONTAINER": "1"},
+        working_directory="/tmp",
+    )
+    container = await sandbox.start(spec)
+    script = "cat f; id -u; pwd; hostname; echo $OF_CONTAINER$OF_EXEC; cat /proc/1/comm; exit 4"
+    answer = {}
+    async with asyncio.timeout(10):
+        while (await container.execute(["test", "-s", "/tmp/f"], {}, 5)).code:
+            pass
+    for name, argv, timeout in (
+        ("plain", ["sh", "-c", script], 10),
+        ("missing", ["nosuch"], 10),
+        ("slow", ["sh", "-c", "echo a; sleep 1000"], 0.3),
+        ("background", ["sh", "-c", "sleep 1000 & echo b"], 10),
+    ):
+        result = await container.execute(argv, {"OF_EXEC": "2"}, timeout)
+        answer[name] = [result.code, result.output.decode(), result.is_timed_out]
+    container.kill()
+    await container.wait()
+    answer["ended"] = (await container.execute(["true"], {}, 1)).code
+    await sandbox.remove()
+    return answer
+
+
+async def network(engine, ground):
+    """Two tasks reach each other and the gateway; two containers of one share localhost."""
+    script = """
+import socket, sys
+s = socket.create_server(("0.0.0.0", 80)); print("up", flush=True)
+while True:
+    c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
+"""
+    ask = (
+        "import socket,sys\nfor host in sys.argv[1:]:\n"
+        " print(socket.create_connection((host,80),5).recv(99).decode())"
+    )
+    one = await engine.create_sandbox("one", cpu_vcpu=1, memory_mib=256, labels={})
+    two = await engine.create_sandbox("two", cpu_vcpu=1, memory_mib=256, labels={})
+    image = await engine.pull("localhost/python")
+    server = await one.start(make_spec(image, ["python3", "-c", script], user="1000"))
+    await server.stdout.readline()
+    near = await finish(
+        await one.start(make_spec(image, ["python3", "-c", ask, "localhost", one.address]))
+    )
+    far = await finish(await two.start(make_spec(image, ["python3", "-c", ask, one.address])))
+    reader, _ = await asyncio.open_connection(one.address, 80)
+    home = (await reader.read()).decode()
+    routes = await finish(await two.start(make_spec(image, ["cat", "/proc/net/route"])))
+    await one.remove()
+    await two.remove()
+    addresses = [one.address, two.address]
+    again = await engine.create_sandbox("again", cpu_vcpu=1, memory_mib=256, labels={})
+    return {
+        "addresses": addresses,
+        "near": near,
+        "far": far,
+        "home": home,
+        "routes": routes["out"],
+        "again": again.address,
+    }
+
+
+async def usage(engine, ground):
+    """CPU of children that have ended is kept; files and sockets are counted."""
+    script = """
+import os, socket, subprocess, sys, time
+for _ in range(3):
+    subprocess.run([sys.executable, "-c", "import time\\nwhile time.process_time() < 0.1: pass"])
+files = [open("/dev/null") for _ in range(20)] + [socket.socket() for _ in range(7)]
+memory = bytearray(os.urandom(1 << 20) * 32)
+print("ready", flush=True)
+time.sleep(1000)
+"""
+    sandbox = await engine.create_sandbox("t", cpu_vcpu=1, memory_mib=256, labels={})
+    image = await engine.pull("localhost/python")
+    container = await sandbox.start(
+        make_spec(image, ["python3", "-c", script], ulimits=[["nofile", 321, 400]])
+    )
+    await container.stdout.readline()
+    seen = container.usage()
+    container.kill()
+    await container.wait()
+    after = sandbox.usage()
+    await sandbox.remove()
+    return {
+        "cpu": seen.cpu_s,
+        "memory": seen.memory_bytes,
+        "processes": seen.processes,
+        "files": seen.open_files,
+        "limit": seen.open_files_limit,
+        "sockets": seen.sockets,
+        "after": after.cpu_s,
+        "periods": after.periods,
+        "gone": container.usage() is None and sandbox.usage() is None,
+    }
+
+
+def held():
+    """What a leak would show in: descriptors, threads, children, links, mounts, groups."""
+    return {
+        "fds": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+        "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+        "links": len(Path("/proc/net/dev").read_text().splitlines()),
+        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+    }
+
+
+async def leak(engine, ground, rounds):
+    host = await engine.pull("localhost/host")
+
+    async def live(number):
+        sandbox = await engine.create_sandbox(f"t{number}", cpu_vcpu=1, memory_mib=64, labels={})
+        await sandbox.start(make_spec(host, ["sleep", "1000"], container_id="a"))
+        done = await sandbox.start(make_spec(host, ["true"], container_id="b", user="1000"))
+        await done.wait()
+        try:
+            await sandbox.start(make_spec(host, ["nosuch"], container_id="c"))
+        except CannotStartContainer:
+            pass
+        await sandbox.remove()
+
+    await asyncio.gather(*(live(number) for number in range(8)))
+    before = held()
+    for start in range(0, rounds, 4):
+        await asyncio.gather(*(live(number) for number in range(start, start + 4)))
+    async with asyncio.timeout(10):
+        while held() != before:
+            await asyncio.sleep(0.02)
+    groups = [str(p) for top in ground.cgroups if top.is_dir() for p in top.iterdir() if p.is_dir()]
+    return {"before": before, "groups": groups, "scratch": os.listdir(ground.state / "containers")}
+
+
+async def speed(engine, ground):
+    image = await engine.pull("localhost/host")
+    times = []
+    for number in range(20):
+        begun = time.perf_counter()
+        sandbox = await engine.create_sandbox(f"t{number}", cpu_vcpu=1, memory_mib=64, labels={})
+        await asyncio.gather(
+            *(
+                sandbox.start(make_spec(image, ["sleep", "100"], container_id=str(one)))
+                for one in range(3)
+            )
+        )
+        times.append(time.perf_counter() - begun)
+        await sandbox.remove()
+    return {"median": sorted(times)[10], "worst": max(times)}
+
+
+async def pull(engine, ground, name):
+    try:
+        image = await engine.pull(name)
+    except CannotPullContainer as error:
+        return {"refused": str(error)}
+    return {
+        "digest": image.digest,
+        "entry_point": image.entry_point,
+        "command": image.command,
+        "environment": image.environment,
+        "user": image.user,
+        "stand_in": image.stand_in,
+        "stop_signal": image.stop_signal,
+        "working_directory": image.working_directory,
+    }
+
+
+async def refused_late(engine, ground):
+    """A start that fails inside bwrap leaves nothing and says why."""
+    host = await engine.pull("localhost/host")
+    sandbox = await engine.create_sandbox("t", cpu_vcpu=1, memory_mib=64, labels={})
+    spec = make_spec(host, ["true"], working_directory="/etc/passwd")
+    try:
+        await sandbox.start(spec)
+    except CannotStartContainer as error:
+        return {"refused": str(error)}
+    finally:
+        await sandbox.remove()
+    return {}

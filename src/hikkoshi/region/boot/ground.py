@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
 from hikkoshi.region.boot.doors import DoorClient
 from hikkoshi.region.boot.network import GATEWAY, RESOLVER, Network, Space
-from hikkoshi.region.boot.processes import SpawnedProcess, shell_code
+from hikkoshi.region.boot.processes import SpawnedProcess
 
 _BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -121,7 +121,8 @@ class EmbeddedInstance:
                 popen.kill()
                 popen.communicate()
                 raise DeadlinePassed(f"{argv[0]} did not end within {timeout_s:g} s") from error
-            return shell_code(popen.returncode), output
+            code = popen.returncode
+            return (128 - code if code < 0 else code), output
 
         try:
             return await self._ground.in_thread(finish)

@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hikkoshi.base.ending import Ended, Ending
 from hikkoshi.region.engine import usage
 from hikkoshi.region.engine.cgroups import Group
 from hikkoshi.region.engine.command import container_environment
-from hikkoshi.region.engine.ending import Ended, Ending
 from hikkoshi.region.engine.limits import Pair, set_limits
 from hikkoshi.region.engine.port import ContainerSpec, ExecResult, Exit, Usage
 from hikkoshi.region.engine.space import Space

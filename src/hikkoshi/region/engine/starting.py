@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hikkoshi.base.ending import Ending
 from hikkoshi.model.images import RootFs
 from hikkoshi.region.engine.cgroups import Group
 from hikkoshi.region.engine.command import (
@@ -22,7 +23,6 @@ from hikkoshi.region.engine.command import (
     container_environment,
     network_files,
 )
-from hikkoshi.region.engine.ending import Ending
 from hikkoshi.region.engine.layout import HostTree, Layout, Scratch, lay_out
 from hikkoshi.region.engine.limits import Pair, set_limits
 from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Mount

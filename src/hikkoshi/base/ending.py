@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 
@@ -39,6 +41,12 @@ class Ending:
     @property
     def value(self) -> Ended | None:
         return self._done.result() if self._done.done() else None
+
+    def send_signal(self, number: int) -> None:
+        """Nothing if it has ended; never reaches another process that was given its pid."""
+        if self.value is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._fd, number)
 
     async def wait(self) -> Ended:
         return await asyncio.shield(self._done)
