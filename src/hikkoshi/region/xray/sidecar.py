@@ -181,16 +181,16 @@ def _log(line: str) -> None:
 async def _run(settings: Settings) -> int:
     forwarder = Forwarder(settings.endpoint, settings.region, _log)
     sidecar = Sidecar(settings, forwarder)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
     try:
         ports = await sidecar.start()
     except OSError as error:
         _log(f"cannot listen on {settings.address}: {error}")
         return 1
     _log(f"listening on {settings.address}: X-Ray {ports[0]}, OTLP/HTTP {ports[1]}")
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
     sending = asyncio.create_task(forwarder.run())
     await stopped.wait()
     sending.cancel()
