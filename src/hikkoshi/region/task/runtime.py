@@ -100,12 +100,28 @@ class EcsTaskRuntime:
     ) -> tuple[int, bytes]:
         """(exit code, stdout and stderr); 124 when the time is over. LookupError if the task or
         the container is not there, or not running."""
+        running = self._life(task_arn).running_container(container)
+        result = await running.execute(command, running.spec.environment, timeout_s)
+        return (TIMED_OUT_CODE if result.is_timed_out else result.code), result.output
+
+    def crash(self, task_arn: str, container: str) -> None:
+        """SIGKILL to every process of a running container, as if it had crashed by itself: what
+        follows is up to essential and restartPolicy. LookupError as `execute`."""
+        self._life(task_arn).running_container(container).kill()
+
+    def _life(self, task_arn: str) -> TaskLife:
         life = self._lives.get(task_arn)
         if life is None:
             raise LookupError(f"no running task {task_arn}")
-        running = life.running_container(container)
-        result = await running.execute(command, running.spec.environment, timeout_s)
-        return (TIMED_OUT_CODE if result.is_timed_out else result.code), result.output
+        return life
+
+    def crash(self, task_arn: str, container: str) -> None:
+        """SIGKILL to every process of one container, as a crash would end it. AWS has no such call;
+        LookupError if the task or the container is not there, or not running."""
+        life = self._lives.get(task_arn)
+        if life is None:
+            raise LookupError(f"no running task {task_arn}")
+        life.running_container(container).kill()
 
     async def close(self) -> None:
         """Kill every container and give everything back; then no task is left."""

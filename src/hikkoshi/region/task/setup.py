@@ -116,7 +116,6 @@ class Setup:
                 container,
                 image,
                 self.order,
-                host=host,
                 extra=given,
                 secrets=secrets,
                 from_aws=from_aws,

@@ -10,9 +10,6 @@ from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Ima
 from hikkoshi.region.ports import TaskOrder
 from hikkoshi.region.task.definition import ContainerDefinition
 
-# Docker's, for an image that sets none.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 
 def runtime_id(order: TaskOrder, container: str) -> str:
     """Fargate's form: the task's id, a dash, ten digits."""
@@ -63,20 +60,13 @@ def environment(
     image: Image,
     order: TaskOrder,
     *,
-    host: str,
     extra: Mapping[str, str],
     secrets: Mapping[str, str],
     from_aws: Mapping[str, str],
 ) -> dict[str, str]:
-    """Weakest first: defaults, the image, the region, the definition, its secrets, AWS's own."""
-    merged = {
-        "PATH": _PATH,
-        "HOSTNAME": host,
-        "AWS_REGION": order.region,
-        "AWS_DEFAULT_REGION": order.region,
-    }
-    if (container.user or image.user or "root").split(":")[0] in ("root", "0"):
-        merged["HOME"] = "/root"
+    """Weakest first: the region's name, the image, the region's own, the definition, its secrets,
+    AWS's own. PATH, HOME and HOSTNAME are the engine's to add, as they are Docker's."""
+    merged = {"AWS_REGION": order.region, "AWS_DEFAULT_REGION": order.region}
     merged.update(image.environment or {})
     merged.update(extra)
     merged.update(container.environment)
