@@ -1,4 +1,4 @@
-"""Reads a file of synthetic tests; the format is told in docs/synthetic.md.
+"""Reads a file of synthetic tests; the format is told in this package's docstring.
 
 Everything that can be known to be wrong is said here, with line and key, before anything is sent.
 """

@@ -1,0 +1,84 @@
+"""`hikkoshi load` as a user meets it: output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from click.testing import CliRunner
+from server import Server
+
+from hikkoshi.cli.load import load
+
+
+def test_attack_is_the_default_and_keeps_results(server: Server, tmp_path: Path) -> None:
+    output = tmp_path / "run.load"
+    arguments = ["--rate", "100/s", "--duration", "300ms", "--base-url", server.url]
+    found = CliRunner().invoke(load, [*arguments, "-o", str(output)], input="GET /\n")
+    assert found.exit_code == 0, found.output
+    assert "100.0/s asked" in found.stdout and "success     100 %" in found.stdout
+    again = CliRunner().invoke(load, ["report", str(output), "--json"])
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["statuses"] == {"200": 30}
+    hdr = CliRunner().invoke(load, ["report", str(output), "--hdr"])
+    assert "Total count    =           30" in hdr.stdout
+    table = CliRunner().invoke(load, ["export", str(output), "-o", str(tmp_path / "r.csv")])
+    assert "30 rows" in table.stderr
+
+
+def test_failed_requests_are_exit_code_1(server: Server) -> None:
+    arguments = ["--stages", "0..100/200ms,100/100ms", "--base-url", server.url, "--json"]
+    found = CliRunner().invoke(load, arguments, input="GET /missing\n")
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["failed"] == 20
+
+
+def test_wrong_use_is_exit_code_2_with_the_fix() -> None:
+    for arguments, words in (
+        ([], "give --rate"),
+        (["--rate", "fast"], "write 200/s"),
+        (["--rate", "1/s", "--stages", "1/1s"], "give one of them"),
+        (["--stages", "1"], "RATE/DURATION"),
+        (["--rate", "1/s", "--duration", "soon"], "--duration"),
+        (["--rate", "1/s", "--connections", "0"], "connections is 0"),
+        (["--rate", "1/s", "--targets", "/no/such/file"], "cannot be read"),
+        (["--rate", "1/s"], "--base-url"),
+        (["report", "/etc/passwd"], "not a results file"),
+    ):
+        found = CliRunner().invoke(load, arguments, input="GET /x\n")
+        assert found.exit_code == 2, (arguments, found.output)
+        assert words in found.stderr, (arguments, found.stderr)
+
+
+def test_what_cannot_run_is_exit_code_3() -> None:
+    found = CliRunner().invoke(load, ["--rate", "1/s"], input="GET http://no.such.invalid/\n")
+    assert found.exit_code == 3
+    assert "does not resolve" in found.stderr
+
+
+def test_ctrl_c_ends_with_a_report_of_what_was_sent(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "targets").write_text("GET /\n")
+    code = "import sys; from hikkoshi.cli.load import load; load(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--rate", "100/s", "--duration", "10m", "--json",
+         "--targets", str(tmp_path / "targets"), "--base-url", server.url],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 30
+        while server.seen["/"] < 10:
+            assert time.monotonic() < deadline, "ten requests did not come within 30 s"
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    report = json.loads(out)
+    assert report["is_stopped"] and report["requests"] >= 10
+    assert process.returncode == 0
