@@ -90,7 +90,12 @@ class Launcher:
             task_id=task.id,
             cluster_arn=task.cluster_arn,
             cluster_name=task.cluster_name,
-            definition=document,
+            definition={
+                **document,
+                "taskDefinitionArn": wish.definition.arn,
+                "family": wish.definition.family,
+                "revision": wish.definition.revision,
+            },
             group=task.group,
             deployment=task.deployment_id,
             availability_zone=task.zone,

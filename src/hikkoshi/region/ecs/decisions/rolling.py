@@ -82,8 +82,9 @@ def plan_moves(
         # A failed deployment without rollback: what still serves stays.
         end_healthy = 0
     alive -= end_waiting + end_healthy
-    start = max(0, min(want, cap - alive))
-    missing = want - start
+    # What ends in this round leaves its room to the next one, so that the cap holds in between.
+    start = max(0, min(want, cap - counts.alive))
+    missing = want - max(start, min(want, cap - alive))
     # No room to start first: unhealthy new tasks make room, then unproven old ones, then healthy
     # old ones as far as the floor allows.
     end_unhealthy = min(counts.new_unhealthy, missing)

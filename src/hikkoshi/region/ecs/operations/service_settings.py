@@ -189,9 +189,13 @@ def next_revision(
     if parameters.get("platformVersion"):
         changes["platform_version"] = check_platform(parameters["platformVersion"])
     entries = parameters.get("loadBalancers")
-    changes["load_balancers"] = check_load_balancers(
-        list(current.load_balancers) if entries is None else entries, definition, plane.balancers
-    )
+    if entries is not None or definition.arn != current.definition_arn:
+        # A new task definition must still have the container and port that is balanced to.
+        changes["load_balancers"] = check_load_balancers(
+            list(current.load_balancers) if entries is None else entries,
+            definition,
+            plane.balancers,
+        )
     if parameters.get("enableExecuteCommand") is not None:
         changes["enable_execute_command"] = parameters["enableExecuteCommand"]
     if parameters.get("propagateTags"):
