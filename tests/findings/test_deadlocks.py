@@ -105,3 +105,12 @@ def test_a_falling_counter_was_reset(counters):
 @given(st.text())
 def test_any_detail_can_be_read(text):
     assert isinstance(rule.statements_of(text), tuple)
+
+
+def test_what_the_old_home_does_beside_is_not_blamed_on_the_new(made_run):
+    made_run.trial("steady", 0, 10)
+    made_run.trial("scp-swap", 10, 20)
+    made_run.trial("soak", 20, 30)
+    samples(made_run, [0] * 10 + list(range(10)) + [9] * 10)
+    made_run.row("database_log", t=15, sqlstate="40P01", message="deadlock detected", detail=DETAIL)
+    assert made_run.judge_by(rule) is None

@@ -118,3 +118,11 @@ def test_without_counts_it_does_not_judge(new_run):
     run = new_run()
     run.row("logs", t=1, task="t1", container="app", line="all is well")
     assert isinstance(run.judge_by(rule), NotJudged)
+
+
+def test_what_the_old_home_does_beside_is_not_blamed_on_the_new(made_run):
+    made_run.trial("steady", 0, 10)
+    made_run.trial("scp-swap", 10, 20)
+    files(made_run, 0, 20, lambda t: 64 if t >= 10 else 20, limit=64)
+    made_run.row("logs", t=15, task="old", container="app", line="Too many open files")
+    assert made_run.judge_by(rule) is None

@@ -11,6 +11,11 @@ PLANNED = frozenset({"steady", "soak"})
 disturb, so what a rule measures there says nothing about a normal day."""
 
 
+OLD_HOME = frozenset({"scp-swap"})
+"""Trials in which the old home runs beside the new one, for comparison. What is recorded then may
+be the old one's doing, so no rule blames the new one for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     name: str
@@ -33,10 +38,24 @@ class Windows:
         return tuple(window for window in self.trials if window.name in PLANNED)
 
     @property
-    def whole(self) -> Window | None:
+    def own(self) -> tuple[Window, ...]:
+        """The run from its first trial to its last, less what ran beside the old home."""
         if not self.trials:
-            return None
-        return Window("the whole run", self.trials[0].t_start, max(w.t_end for w in self.trials))
+            return ()
+        stretches = []
+        t_start = self.trials[0].t_start
+        for foreign in (window for window in self.trials if window.name in OLD_HOME):
+            if foreign.t_start > t_start:
+                stretches.append(Window("the run", t_start, foreign.t_start))
+            t_start = max(t_start, foreign.t_end)
+        t_end = max(window.t_end for window in self.trials)
+        if t_end > t_start:
+            stretches.append(Window("the run", t_start, t_end))
+        return tuple(stretches)
+
+    def is_foreign(self, t: float) -> bool:
+        """Whether the old home ran at t."""
+        return any(w.t_start <= t <= w.t_end for w in self.trials if w.name in OLD_HOME)
 
 
 def windows_of(store: EvidenceStore) -> Windows:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hikkoshi.evidence.deploys import GAP_S, DeployFigures, deploy_figures
+from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.model.trials import Outcome, TrialResult
-from hikkoshi.report.text import measured
+from hikkoshi.report.text import quantity
 
 OLD = "scp-swap"
 NEW = "rolling-deploy"
@@ -24,19 +26,44 @@ class Comparison:
     old: str
     new: str
     rows: tuple[Row, ...]
+    gap_s: float = GAP_S
 
 
-def compare_deploys(trials: Sequence[TrialResult]) -> Comparison | None:
-    """The measures that both trials have by the same name (downtime, requests failed, …), or None
-    unless both were tried. The trials are named `scp-swap` and `rolling-deploy`."""
+def compare_deploys(trials: Sequence[TrialResult], store: EvidenceStore) -> Comparison | None:
+    """Both counted alike, from the requests of the trials `scp-swap` and `rolling-deploy`; None
+    unless both were tried."""
     by_name = {trial.name: trial for trial in trials if trial.outcome is not Outcome.NOT_TRIED}
-    old, new = by_name.get(OLD), by_name.get(NEW)
+    if OLD not in by_name or NEW not in by_name:
+        return None
+    old, new = deploy_figures(store, OLD), deploy_figures(store, NEW)
     if old is None or new is None:
         return None
-    others = {measure.name: measure for measure in new.measures}
     rows = tuple(
-        Row(measure.name, measured(measure), measured(others[measure.name]))
-        for measure in old.measures
-        if measure.name in others
+        Row(label, quantity(value(old), unit), quantity(value(new), unit))
+        for label, value, unit in _FIGURES
     )
-    return Comparison(old.title or OLD, new.title or NEW, rows) if rows else None
+    return Comparison(by_name[OLD].title or OLD, by_name[NEW].title or NEW, rows)
+
+
+def _sent(figures: DeployFigures) -> float | None:
+    return figures.sent
+
+
+def _unanswered(figures: DeployFigures) -> float | None:
+    return figures.unanswered
+
+
+def _downtime(figures: DeployFigures) -> float | None:
+    return figures.downtime_s
+
+
+def _p99(figures: DeployFigures) -> float | None:
+    return figures.p99_s
+
+
+_FIGURES = (
+    ("downtime", _downtime, "s"),
+    ("requests without an answer", _unanswered, ""),
+    ("requests sent", _sent, ""),
+    ("p99 latency", _p99, "s"),
+)

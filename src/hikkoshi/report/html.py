@@ -82,7 +82,7 @@ def _render(
             length=length,
             bands=bands,
             marks=marks,
-            comparison=compare_deploys(verdict.trials),
+            comparison=compare_deploys(verdict.trials, store),
             traces=traces,
             failed=failed,
         )

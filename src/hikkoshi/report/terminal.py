@@ -34,7 +34,9 @@ def show(console: Console, verdict: Verdict, report_path: str | None) -> None:
     for finding in verdict.judgement.findings:
         _show_finding(console, finding)
     for rule in verdict.judgement.not_judged:
-        console.print(Text(f"not judged: {rule.rule}: {visible(rule.why)}", style="yellow"))
+        console.print(
+            Text(f"not judged: {visible(rule.rule)}: {visible(rule.why)}", style="yellow")
+        )
     _show_conditions(console, verdict)
     is_ready = verdict.readiness is Readiness.READY
     console.print()
@@ -57,15 +59,16 @@ def plain_lines(verdict: Verdict, report_path: str | None) -> list[str]:
         lines += [f"  note: {one_line(note)}" for note in trial.notes]
     for finding in verdict.judgement.findings:
         lines.append(
-            f"finding {finding.rule}: {finding.certainty}: {one_line(finding.summary, 400)}"
+            f"finding {one_line(finding.rule)}: {finding.certainty}: "
+            f"{one_line(finding.summary, 400)}"
         )
         for row in finding.evidence:
             threshold = f" (threshold: {row.threshold})" if row.threshold else ""
             lines.append(f"  {one_line(f'{row.what}: {row.value}{threshold}', 400)}")
         lines += [f"  advice: {one_line(advice, 600)}" for advice in finding.advice]
     for rule in verdict.judgement.not_judged:
-        lines.append(f"not judged {rule.rule}: {one_line(rule.why)}")
-    lines += [f"clean {name}" for name in verdict.judgement.clean]
+        lines.append(f"not judged {one_line(rule.rule)}: {one_line(rule.why)}")
+    lines += [f"clean {one_line(name)}" for name in verdict.judgement.clean]
     lines += [f"{label}: {text}" for label, text in _conditions(verdict)]
     lines += [f"reason: {one_line(reason, 400)}" for reason in verdict.reasons]
     lines.append(f"verdict: {verdict.readiness} ({one_line(verdict.service)})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 
 from hikkoshi.base.units import format_duration
@@ -32,13 +33,15 @@ def cut(text: str, longest: int) -> str:
 
 
 def measured(measure: Measure) -> str:
-    """'1.2 s', '0 requests', '–' when it was not measured."""
+    """'1.2 s', '0 requests', '∞', or '–' when it was not measured."""
     return quantity(measure.value, measure.unit)
 
 
 def quantity(value: float | None, unit: str) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if unit == "s":
         return format_duration(value) if value else "0 s"
     if unit in {"share", "ratio"}:

@@ -50,32 +50,36 @@ def statements_of(detail: str) -> tuple[tuple[str, str], ...]:
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | None:
-    whole = windows.whole
-    if whole is None:
+    if not windows.own:
         return NotJudged(NAME, "no trial was recorded")
-    samples = queries.database_samples(evidence, whole)
-    logged = queries.database_log(evidence, "40P01", "deadlock detected", whole)
-    if len(samples) < 2 and not logged:
+    sampled = [queries.database_samples(evidence, stretch) for stretch in windows.own]
+    logged = [
+        row
+        for stretch in windows.own
+        for row in queries.database_log(evidence, "40P01", "deadlock detected", stretch)
+    ]
+    if all(len(samples) < 2 for samples in sampled) and not logged:
         return NotJudged(NAME, "the database was not sampled during the trials")
+    counted = sum(count(samples) for samples in sampled)
     # The log may tell of more than the samples caught, and the other way round.
-    number = max(count(samples), len(logged))
+    number = max(counted, len(logged))
     if number < FACT_DEADLOCKS:
         return None
-    t_start = min([whole.t_start, *(row.t for row in logged)])
+    t_start, t_end = windows.own[0].t_start, windows.own[-1].t_end
     numbers = [
         Evidence(
             "deadlocks (pg_stat_database.deadlocks)",
-            str(count(samples)),
+            str(counted),
             str(FACT_DEADLOCKS),
             t_start,
-            whole.t_end,
+            t_end,
         ),
         Evidence(
             "deadlocks in the server's log (SQLSTATE 40P01)",
             str(len(logged)),
             str(FACT_DEADLOCKS),
             t_start,
-            whole.t_end,
+            t_end,
         ),
     ]
     times = "once" if number == 1 else f"{number} times"

@@ -80,8 +80,9 @@ def quiet_after(trial: Window, trials: Sequence[Window]) -> Window | None:
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
-    samples = queries.file_samples(evidence)
-    lines = queries.log_lines_matching(evidence, EXHAUSTED, MOST_LINES)
+    samples = [s for s in queries.file_samples(evidence) if not windows.is_foreign(s.t)]
+    found = queries.log_lines_matching(evidence, EXHAUSTED, MOST_LINES)
+    lines = [line for line in found if not windows.is_foreign(line.t)]
     if not samples and not evidence.has_rows("logs"):
         return NotJudged(NAME, "neither open files nor log lines were recorded")
     if not samples and not lines:
