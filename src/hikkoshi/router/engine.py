@@ -10,92 +10,25 @@ import contextlib
 import heapq
 import itertools
 import os
-import queue
 import random
 import selectors
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from hikkoshi.router.configuration import Configuration, plugin_name
+from hikkoshi.router.assembly import make_filters, make_inputs, make_routes
+from hikkoshi.router.configuration import Configuration
 from hikkoshi.router.event import Event
-from hikkoshi.router.filters import make_filter
-from hikkoshi.router.inputs import make_input
-from hikkoshi.router.inputs.base import Host, Input
-from hikkoshi.router.match import tag_matcher
-from hikkoshi.router.outputs import OutputContext, make_output
-from hikkoshi.router.port import Filter, FilterContext, Log, Output, Result
-from hikkoshi.router.section import Settings
+from hikkoshi.router.inputs.base import Input
+from hikkoshi.router.outputs import OutputContext
+from hikkoshi.router.port import Emit, Log, Result
+from hikkoshi.router.route import Chunk, Counters, Route
 
 CHUNK_BYTES = 2_000_000
-WORKERS = 4
 MAX_HOPS = 10
 TICK_S = 0.5
 REPORT_S = 10.0
-
-
-class Chunk:
-    """pending: outputs that have not finished with it."""
-
-    def __init__(self, source: Input | None, tag: str) -> None:
-        self.source = source
-        self.tag = tag
-        self.events: list[Event] = []
-        self.size = 0
-        self.pending = 0
-
-
-class Counters:
-    """Records, since the start. accepted: by inputs; the others: by outputs, so that a record
-    that goes to two outputs counts twice. unrouted: no output matched."""
-
-    FIELDS = ("accepted", "delivered", "retried", "dropped", "captured", "unrouted")
-
-    def __init__(self) -> None:
-        self.accepted = self.delivered = self.retried = 0
-        self.dropped = self.captured = self.unrouted = 0
-
-    def line(self) -> str:
-        return " ".join(f"{field}={getattr(self, field)}" for field in self.FIELDS)
-
-
-class Route:
-    """An output with its match and its workers, which are started as they are needed."""
-
-    def __init__(
-        self, name: str, output: Output, matches: Callable[[str], bool], retry_limit: int | None
-    ) -> None:
-        self.name = name
-        self.output = output
-        self.matches = matches
-        self.retry_limit = retry_limit
-        self._jobs: queue.SimpleQueue[tuple[Chunk, int, Callable[[Result], None]]]
-        self._jobs = queue.SimpleQueue()
-        self._threads = 0
-        self._busy = 0
-
-    def submit(self, chunk: Chunk, attempt: int, done: Callable[[Result], None]) -> None:
-        """Deliver in a worker; `done` is called there."""
-        self._busy += 1
-        if self._busy > self._threads and self._threads < WORKERS:
-            self._threads += 1
-            threading.Thread(target=self._work, daemon=True, name=self.name).start()
-        self._jobs.put((chunk, attempt, done))
-
-    def finished(self) -> None:
-        self._busy -= 1
-
-    def _work(self) -> None:
-        while True:
-            chunk, _, done = self._jobs.get()
-            try:
-                result = self.output.flush(chunk.tag, chunk.events)
-            except Exception:
-                done(Result.ERROR)
-                raise
-            done(result)
 
 
 class _Task(NamedTuple):
@@ -135,35 +68,20 @@ class Engine:
         self._reported = ""
         self._stop_by: float | None = None
         self._is_asked_to_stop = False
-        self._filters = self._make_filters(configuration)
-        self._inputs = self._make_inputs(configuration)
-        self._routes = self._make_routes(configuration, OutputContext(log, write, environ))
+        self._filters = make_filters(configuration, log, self._emitter)
+        self._inputs = make_inputs(configuration, log, self._selector, self.ingest)
+        self._routes = make_routes(configuration, OutputContext(log, write, environ))
 
-    # -- building ---------------------------------------------------------------------------
+    # -- records ----------------------------------------------------------------------------
 
-    def _make_filters(
-        self, configuration: Configuration
-    ) -> list[tuple[Filter, Callable[[str], bool]]]:
-        filters = []
-        for index, section in enumerate(configuration.filters):
-            name = plugin_name(section)
-            settings = Settings(section, name)
-            settings.many("name")
-            matches = tag_matcher(settings)
-            context = FilterContext(
-                emit=self._emitter(index, 0),
-                resume=self._emitter(index, index + 1),
-                parsers=configuration.parsers,
-                multiline=configuration.multiline,
-                log=self._log,
-                clock=time.monotonic,
-            )
-            made = make_filter(name, settings, context)
-            self._note_ignored(f"filter:{name}", settings)
-            filters.append((made, matches))
-        return filters
+    def ingest(self, source: Input, tag: str, events: list[Event], size: int) -> None:
+        self.counters.accepted += len(events)
+        self._pass_on(source, tag, events, size, 0, -1)
+        if source.limit and source.buffered >= source.limit and not source.is_paused:
+            self._log("warn", "input", f"{source.name} paused (mem buf overlimit)")
+            source.pause()
 
-    def _emitter(self, index: int, start: int) -> Callable[[str, list[Event]], None]:
+    def _emitter(self, index: int, start: int) -> Emit:
         depth = 0
 
         def emit(tag: str, events: list[Event]) -> None:
@@ -180,52 +98,6 @@ class Engine:
                 depth -= 1
 
         return emit
-
-    def _make_inputs(self, configuration: Configuration) -> list[Input]:
-        host = Host(
-            self._selector, self.ingest, configuration.parsers, self._log, time.time_ns,
-            time.monotonic,
-        )  # fmt: skip
-        counts: dict[str, int] = {}
-        inputs = []
-        for section in configuration.inputs:
-            name = plugin_name(section)
-            settings = Settings(section, name)
-            settings.many("name")
-            number = counts.get(name.lower(), 0)
-            counts[name.lower()] = number + 1
-            made = make_input(name, number, settings, host)
-            self._note_ignored(f"input:{made.name}", settings)
-            inputs.append(made)
-        return inputs
-
-    def _make_routes(self, configuration: Configuration, context: OutputContext) -> list[Route]:
-        routes = []
-        for index, section in enumerate(configuration.outputs):
-            name = plugin_name(section)
-            settings = Settings(section, name)
-            settings.many("name")
-            matches = tag_matcher(settings)
-            limit: int | None = settings.read(
-                "retry_limit", _retry_limit("1"), _retry_limit, "a number, False or no_retries"
-            )
-            output = make_output(name, settings, context)
-            self._note_ignored(f"output:{name}", settings)
-            routes.append(Route(f"{name}.{index}", output, matches, limit))
-        return routes
-
-    def _note_ignored(self, where: str, settings: Settings) -> None:
-        for key in settings.finish():
-            self._log("debug", where, f"{key} is accepted and has no effect in the stand-in")
-
-    # -- records ----------------------------------------------------------------------------
-
-    def ingest(self, source: Input, tag: str, events: list[Event], size: int) -> None:
-        self.counters.accepted += len(events)
-        self._pass_on(source, tag, events, size, 0, -1)
-        if source.limit and source.buffered >= source.limit and not source.is_paused:
-            self._log("warn", "input", f"{source.name} paused (mem buf overlimit)")
-            source.pause()
 
     def _pass_on(
         self, source: Input | None, tag: str, events: list[Event], size: int, start: int, skip: int
@@ -329,6 +201,12 @@ class Engine:
             source.resume()
             self._log("info", "input", f"{source.name} resume (mem buf overlimit)")
 
+    def close(self) -> None:
+        """Give back what the engine itself has opened."""
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
     # -- the loop ---------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -426,16 +304,3 @@ class Engine:
             self._at(time.monotonic() + period, again)
 
         self._at(time.monotonic() + period, again)
-
-
-def _retry_limit(text: str) -> int | None:
-    """None: for ever."""
-    lowered = text.strip().lower()
-    if lowered in ("false", "off", "no_limits"):
-        return None
-    if lowered == "no_retries":
-        return 0
-    number = int(lowered)
-    if number < 0:
-        raise ValueError(text)
-    return number

@@ -58,13 +58,18 @@ class Settings:
         self._asked: set[str] = set()
 
     def many(self, key: str) -> list[Property]:
-        self._asked.add(key.lower())
-        return [entry for entry in self.section.properties if entry.key.lower() == key.lower()]
+        """In the order of the file. A value that a variable left empty counts as not given."""
+        return self._any((key,))
+
+    def _any(self, keys: tuple[str, ...]) -> list[Property]:
+        names = {key.lower() for key in keys}
+        self._asked |= names
+        return [e for e in self.section.properties if e.key.lower() in names and e.value]
 
     def find(self, *keys: str) -> Property | None:
         """The last entry under any of the names; later ones win, as in Fluent Bit."""
-        found = [entry for key in keys for entry in self.many(key)]
-        return max(found, key=lambda entry: entry.line) if found else None
+        found = self._any(keys)
+        return found[-1] if found else None
 
     def text(self, *keys: str) -> str | None:
         entry = self.find(*keys)

@@ -90,9 +90,8 @@ class FluentdForwarder:
 
     def write(self, stream: str, lines: list[Line]) -> None:
         counted = self._counted
-        time = msgpack.ExtType(
-            0, struct.pack(">II", *divmod(int(self._clock.now() * 1e9), 1_000_000_000))
-        )
+        seconds, fraction = divmod(self._clock.now(), 1)
+        time = msgpack.ExtType(0, struct.pack(">II", int(seconds), int(fraction * 1e9)))
         for line in lines:
             counted.accepted += 1
             message: bytes = self._packer.pack([self._tag, time, self._record(stream, line), {}])
