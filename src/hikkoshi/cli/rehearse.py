@@ -137,6 +137,7 @@ def carry_out(plan: Plan, run: Path, run_id: str, progress: Progress) -> Verdict
         access.ask("flush", {})
         adapted, load_files = home.adapted, context.load_files
     progress.say("judging the evidence")
+    (run / "load").mkdir(exist_ok=True)
     write_csv(load_files, run / "load" / "requests.csv")
     verdict = conclude(plan, run, run_id, t_start, results, facts, adapted)
     if plan.keep:

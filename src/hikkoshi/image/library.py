@@ -111,7 +111,9 @@ class LocalLibrary:
                 "--engine docker"
             )
         image = self._python_image(name, with_hikkoshi=True)
-        return replace(image, entry_point=stand_in.entry_point, stand_in=stand_in.program)
+        return replace(
+            image, entry_point=stand_in.entry_point, command=(), stand_in=stand_in.program
+        )
 
     def _python_image(self, name: str, *, with_hikkoshi: bool) -> LocalImage:
         """The machine, with the interpreter that hikkoshi runs with as python3."""

@@ -435,6 +435,8 @@ class Sender:
             wanting = "connection" if oldest.state <= State.HANDSHAKE else "whole answer"
             self._fail(oldest, Failure.TIMEOUT, f"no {wanting} in time")
         if self._stop_by is not None and now >= self._stop_by:
+            while self._queue:
+                self._tally.failed(self._queue.popleft(), _NEVER, now, Failure.STOPPED, "")
             for connection in list(self._busy):
                 self._fail(connection, Failure.STOPPED, "the run was stopped")
 
@@ -451,8 +453,6 @@ class Sender:
         self._tally.totals.planned = self._planned(now)
         self._stop_by = now + grace_s
         self._next_tick = now
-        while self._queue:
-            self._tally.failed(self._queue.popleft(), _NEVER, now, Failure.STOPPED, "")
         self._next_due = math.inf
         if self._control_fd is not None:
             self._epoll.unregister(self._control_fd)

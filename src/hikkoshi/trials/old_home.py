@@ -174,7 +174,9 @@ class _OldInstances:
         }
         return {
             "family": "hikkoshi-old-home", "networkMode": "awsvpc", "cpu": "1024",
-            "memory": "2048", "requiresCompatibilities": ["FARGATE"],
+            "memory": "2048",
+            "executionRoleArn": self._home.task_definition.get("executionRoleArn")
+            or "arn:aws:iam::123456789012:role/hikkoshi-rehearsal", "requiresCompatibilities": ["FARGATE"],
             "containerDefinitions": [{
                 "name": CONTAINER, "image": old.image, "essential": True,
                 "entryPoint": ["sh", "-c"],

@@ -115,14 +115,6 @@ class EcsTaskRuntime:
             raise LookupError(f"no running task {task_arn}")
         return life
 
-    def crash(self, task_arn: str, container: str) -> None:
-        """SIGKILL to every process of one container, as a crash would end it. AWS has no such call;
-        LookupError if the task or the container is not there, or not running."""
-        life = self._lives.get(task_arn)
-        if life is None:
-            raise LookupError(f"no running task {task_arn}")
-        life.running_container(container).kill()
-
     async def close(self) -> None:
         """Kill every container and give everything back; then no task is left."""
         if self._sampling is not None:
