@@ -169,6 +169,8 @@ def test_task_definitions_by_revision_page_and_status(wire: Wire) -> None:
     assert refusal(ecs.describe_task_definition, taskDefinition="no") == (
         "ClientException", "Unable to describe task definition.",
     )  # fmt: skip
+    for odd in ("web:" + "9" * 5000, "../web:1", "web:0", "web:1:1", "arn:aws:ecs:x:1:task/web:1"):
+        assert refusal(ecs.describe_task_definition, taskDefinition=odd)[0] == "ClientException"
     bad = definition()
     bad["memory"] = "1"
     assert refusal(ecs.register_task_definition, **bad) == (

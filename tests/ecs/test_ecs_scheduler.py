@@ -21,7 +21,7 @@ async def until(what: str, holds: Callable[[], bool]) -> None:
 
     try:
         await asyncio.wait_for(wait(), 10)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise AssertionError(f"did not happen in 10 s: {what}") from None
 
 

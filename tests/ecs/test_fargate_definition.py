@@ -161,6 +161,15 @@ def test_the_mistake_that_people_really_make_is_named_twice() -> None:
     assert "'app' is the log router" in problems[0].fix
 
 
+def test_a_huge_document_is_refused_by_its_length_first() -> None:
+    document = copy.deepcopy(GOOD)
+    document[C] = [{"name": f"c{i}", "image": "i"} for i in range(10_000)]
+    problems = check_task_definition(document)
+    assert problems[0].path == ()
+    assert "Max allowed length is '65536' bytes." in problems[0].message
+    assert problems[1].message.startswith("Task definition has 10000 containers")
+
+
 def test_ten_thousand_containers_are_judged_without_recursion() -> None:
     chain = {f"c{i}": [f"c{i + 1}"] for i in range(10_000)}
     assert find_circle(chain) == []

@@ -8,6 +8,7 @@ the same in our words.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,16 @@ def _containers(document: Document) -> list[_Container]:
         for index, entry in enumerate(entries)
         if isinstance(entry, Mapping)
     ]
+
+
+def _check_length(document: Document) -> Iterator[Problem]:
+    length = len(json.dumps(document, default=str, ensure_ascii=False).encode())
+    if length > limits.MAX_DEFINITION_BYTES:
+        yield Problem(
+            (),
+            f"Actual length: '{length}'. Max allowed length is "
+            f"'{limits.MAX_DEFINITION_BYTES}' bytes.",
+        )
 
 
 def _check_family(document: Document) -> Iterator[Problem]:
@@ -449,6 +460,7 @@ def _check_volumes(document: Document, containers: list[_Container]) -> Iterator
 
 
 _TASK_CHECKS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
+    _check_length,
     _check_family,
     _check_compatibility,
     _check_container_list,

@@ -6,6 +6,7 @@ differences" (Linux). CPU in units (1024 = one vCPU), memory in MiB.
 
 from __future__ import annotations
 
+import math
 import re
 
 _GIB = 1024
@@ -51,7 +52,7 @@ def parse_memory(text: str | int) -> int:
 
 
 def _whole(value: float, text: str | int, unit: str) -> int:
-    if value != int(value) or value <= 0:
+    if not math.isfinite(value) or value != int(value) or value <= 0:
         raise ValueError(f"{text!r} is not a whole, positive number of {unit}")
     return int(value)
 

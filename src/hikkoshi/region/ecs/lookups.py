@@ -9,7 +9,9 @@ from hikkoshi.region.ecs.arns import Arns, last_part
 from hikkoshi.region.ecs.records import Cluster, Definition, ServiceRecord, TaskRecord
 from hikkoshi.region.ecs.store import Store
 
-_DEFINITION = re.compile(r"^(?:arn:aws[\w-]*:ecs:[^:]*:\d*:task-definition/)?([\w-]+)(?::(\d+))?$")
+_DEFINITION = re.compile(
+    r"^(?:arn:aws[\w-]*:ecs:[^:]*:\d*:task-definition/)?([\w-]+)(?::([0-9]{1,9}))?$"
+)
 
 
 def active_cluster(store: Store, identifier: str | None) -> Cluster:
