@@ -9,6 +9,7 @@ from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.engine.port import SandboxUsage, Usage
 from hikkoshi.region.ports import UsageSample
+from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
 
 
@@ -37,8 +38,6 @@ class Sampler:
     def _try_to_sample(self, task: TaskLife) -> None:
         try:
             self.sample(task)
-        except OSError:
-            return  # a process may end while its /proc is read
         except Exception as error:  # one task's fault must not end the sampling of all
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"task {task.order.task_id} was not sampled", "exception": error}
@@ -48,7 +47,7 @@ class Sampler:
         usages: list[Usage] = []
         now = self._clock.now()
         for life in task.lives():
-            usage = life.usage()
+            usage = _read(life)
             if usage is None:
                 continue
             usages.append(usage)
@@ -96,3 +95,10 @@ class Sampler:
             memory_limit_bytes=task.definition.memory_mib * 1024 * 1024,
             memory_is_enforced=sandbox.memory_is_enforced,
         )
+
+
+def _read(life: ContainerLife) -> Usage | None:
+    try:
+        return life.usage()
+    except OSError:
+        return None  # it ended while its /proc or its cgroup was read
