@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.fargate import limits, sizes
+from hikkoshi.fargate.definition_containers import NAME, Container, check_container
 from hikkoshi.fargate.definition_dependencies import check_dependencies
 from hikkoshi.fargate.definition_firelens import check_firelens
 from hikkoshi.fargate.problem import Path, Problem
@@ -22,20 +22,7 @@ from hikkoshi.fargate.problem import Path, Problem
 __all__ = ["Path", "Problem", "check_task_definition", "normalised"]
 
 Document = Mapping[str, Any]
-_FAMILY = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
 _ECR = re.compile(r"^\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/")
-
-
-@dataclass(frozen=True, slots=True)
-class _Container:
-    """One entry of containerDefinitions and where it stands."""
-
-    path: Path
-    document: Document
-
-    @property
-    def name(self) -> str:
-        return str(self.document.get("name") or "")
 
 
 def check_task_definition(document: Document) -> list[Problem]:
@@ -49,8 +36,7 @@ def check_task_definition(document: Document) -> list[Problem]:
     for check in _TASK_CHECKS:
         problems.extend(check(document))
     for container in containers:
-        for check_container in _CONTAINER_CHECKS:
-            problems.extend(check_container(container))
+        problems.extend(check_container(container))
     problems.extend(_check_roles(document, containers))
     problems.extend(_check_volumes(document, containers))
     problems.extend(check_dependencies(document))
@@ -98,10 +84,10 @@ def _port_with_defaults(port: Document) -> dict[str, Any]:
     return filled
 
 
-def _containers(document: Document) -> list[_Container]:
+def _containers(document: Document) -> list[Container]:
     entries = document.get("containerDefinitions") or []
     return [
-        _Container(("containerDefinitions", index), entry)
+        Container(("containerDefinitions", index), entry)
         for index, entry in enumerate(entries)
         if isinstance(entry, Mapping)
     ]
@@ -121,7 +107,7 @@ def _check_family(document: Document) -> Iterator[Problem]:
     family = document.get("family")
     if not family:
         yield Problem(("family",), "Family should not be null or empty.")
-    elif not _FAMILY.match(str(family)):
+    elif not NAME.match(str(family)):
         yield Problem(
             ("family",),
             "Family contains invalid characters: use letters, digits, hyphens and underscores, "
@@ -260,154 +246,7 @@ def _check_unsupported(document: Document) -> Iterator[Problem]:
         )
 
 
-def _check_required(container: _Container) -> Iterator[Problem]:
-    for key in ("name", "image"):
-        if not container.document.get(key):
-            yield Problem((*container.path, key), f"Container.{key} should not be null or empty.")
-    if container.name and not _FAMILY.match(container.name):
-        yield Problem(
-            (*container.path, "name"),
-            f"Container name '{container.name}' contains invalid characters: use letters, digits, "
-            "hyphens and underscores, at most 255.",
-        )
-
-
-def _check_timeouts(container: _Container) -> Iterator[Problem]:
-    for key in ("startTimeout", "stopTimeout"):
-        value = container.document.get(key)
-        if value is None:
-            continue
-        if not limits.MIN_TIMEOUT_S <= int(value) <= limits.MAX_TIMEOUT_S:
-            yield Problem(
-                (*container.path, key),
-                f"Invalid setting for container '{container.name}'. '{key}' must be between "
-                f"{limits.MIN_TIMEOUT_S} and {limits.MAX_TIMEOUT_S} seconds on Fargate.",
-            )
-
-
-def _check_ports(container: _Container) -> Iterator[Problem]:
-    seen: set[tuple[Any, str]] = set()
-    for index, port in enumerate(container.document.get("portMappings") or []):
-        inside, outside = port.get("containerPort"), port.get("hostPort")
-        where = (*container.path, "portMappings", index)
-        if outside not in (None, 0) and inside is not None and outside != inside:
-            yield Problem(
-                (*where, "hostPort"),
-                "When networkMode=awsvpc, the host ports and container ports in port mappings "
-                "must match.",
-                f"leave hostPort out, or write {inside}",
-            )
-        key = (inside, str(port.get("protocol", "tcp")))
-        if inside is not None and key in seen:
-            yield Problem(
-                (*where, "containerPort"),
-                f"Container port {inside} is mapped more than once in '{container.name}'.",
-            )
-        seen.add(key)
-
-
-def _check_health(container: _Container) -> Iterator[Problem]:
-    check = container.document.get("healthCheck")
-    if check is None:
-        return
-    where = (*container.path, "healthCheck")
-    command = check.get("command") or []
-    if not command or command[0] not in ("CMD", "CMD-SHELL", "NONE"):
-        yield Problem(
-            (*where, "command"),
-            f"Invalid setting for container '{container.name}'. 'healthCheck.command' must start "
-            "with CMD or CMD-SHELL.",
-        )
-    ranges = {
-        "interval": limits.HEALTH_INTERVAL_RANGE_S,
-        "timeout": limits.HEALTH_TIMEOUT_RANGE_S,
-        "retries": limits.HEALTH_RETRIES_RANGE,
-        "startPeriod": limits.HEALTH_START_PERIOD_RANGE_S,
-    }
-    for key, (low, high) in ranges.items():
-        value = check.get(key)
-        if value is not None and not low <= int(value) <= high:
-            yield Problem(
-                (*where, key),
-                f"Invalid setting for container '{container.name}'. 'healthCheck.{key}' must be "
-                f"between {low} and {high}.",
-            )
-
-
-def _check_ulimits(container: _Container) -> Iterator[Problem]:
-    for index, ulimit in enumerate(container.document.get("ulimits") or []):
-        where = (*container.path, "ulimits", index)
-        if ulimit.get("name") not in limits.ULIMITS:
-            yield Problem(
-                (*where, "name"),
-                f"Fargate supports only the nofile ulimit, not '{ulimit.get('name')}'.",
-            )
-        elif int(ulimit.get("softLimit", 0)) > int(ulimit.get("hardLimit", 0)):
-            yield Problem(
-                (*where, "softLimit"), "The soft limit of a ulimit must not exceed the hard limit."
-            )
-
-
-def _check_log_driver(container: _Container) -> Iterator[Problem]:
-    log = container.document.get("logConfiguration")
-    if not isinstance(log, Mapping):
-        return
-    driver = log.get("logDriver")
-    where = (*container.path, "logConfiguration")
-    if driver not in limits.LOG_DRIVERS:
-        yield Problem(
-            (*where, "logDriver"),
-            f"Log driver '{driver}' is not supported on Fargate: use "
-            f"{', '.join(limits.LOG_DRIVERS)}.",
-        )
-    options = log.get("options") or {}
-    if driver == "awslogs":
-        for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
-            if not options.get(option):
-                yield Problem(
-                    (*where, "options"),
-                    f"Log driver awslogs requires options: {option} (container "
-                    f"'{container.name}').",
-                )
-
-
-def _check_forbidden(container: _Container) -> Iterator[Problem]:
-    """Container settings that Fargate does not have."""
-    document = container.document
-    if document.get("privileged"):
-        yield Problem(
-            (*container.path, "privileged"), "Fargate does not support privileged containers."
-        )
-    for key in ("links", "extraHosts", "dnsServers", "dnsSearchDomains", "dockerSecurityOptions"):
-        if document.get(key):
-            yield Problem(
-                (*container.path, key),
-                f"'{key}' is not supported on container '{container.name}' when "
-                "networkMode=awsvpc on Fargate.",
-            )
-    added = ((document.get("linuxParameters") or {}).get("capabilities") or {}).get("add") or []
-    for capability in added:
-        if capability != "SYS_PTRACE":
-            yield Problem(
-                (*container.path, "linuxParameters", "capabilities", "add"),
-                f"Fargate allows only SYS_PTRACE to be added, not '{capability}'.",
-            )
-
-
-def _check_repeated_names(container: _Container) -> Iterator[Problem]:
-    seen = {str(entry.get("name")) for entry in container.document.get("environment") or []}
-    for index, secret in enumerate(container.document.get("secrets") or []):
-        name = str(secret.get("name"))
-        if name in seen:
-            yield Problem(
-                (*container.path, "secrets", index, "name"),
-                "The secret name must be unique and not shared with any new or existing "
-                f"environment variables set on the container, such as '{name}'.",
-            )
-        seen.add(name)
-
-
-def _check_roles(document: Document, containers: list[_Container]) -> Iterator[Problem]:
+def _check_roles(document: Document, containers: list[Container]) -> Iterator[Problem]:
     if document.get("executionRoleArn"):
         return
     wording = "Fargate requires task definition to have execution role ARN to support "
@@ -429,7 +268,7 @@ def _check_roles(document: Document, containers: list[_Container]) -> Iterator[P
         return
 
 
-def _check_volumes(document: Document, containers: list[_Container]) -> Iterator[Problem]:
+def _check_volumes(document: Document, containers: list[Container]) -> Iterator[Problem]:
     names: set[str] = set()
     for index, volume in enumerate(document.get("volumes") or []):
         names.add(str(volume.get("name")))
@@ -467,14 +306,4 @@ _TASK_CHECKS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _check_size,
     _check_storage,
     _check_unsupported,
-)
-_CONTAINER_CHECKS: tuple[Callable[[_Container], Iterator[Problem]], ...] = (
-    _check_required,
-    _check_timeouts,
-    _check_ports,
-    _check_health,
-    _check_ulimits,
-    _check_log_driver,
-    _check_forbidden,
-    _check_repeated_names,
 )

@@ -18,6 +18,7 @@ from hikkoshi.region.ecs.overrides import check_overrides
 from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.records import Cluster, Definition, StopRequest, TaskRecord
+from hikkoshi.region.ecs.task_shapes import task_shape
 from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
 
 _NO_EXEC = (
@@ -121,7 +122,7 @@ class TaskOperations:
             self._store.change_task(task.arn, stop_request=request, is_handed_over=True)
             self._plane.runtime.stop(task.arn, code=request.code, reason=request.reason)
             self._plane.wake()
-        return {"task": shapes.task_shape(self._store.tasks[task.arn], self._store, [])}
+        return {"task": task_shape(self._store.tasks[task.arn], self._store, [])}
 
     async def describe(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
@@ -133,7 +134,7 @@ class TaskOperations:
         include = parameters.get("include") or []
         found, failures = self._split(cluster, identifiers)
         return {
-            "tasks": [shapes.task_shape(task, self._store, include) for task in found],
+            "tasks": [task_shape(task, self._store, include) for task in found],
             "failures": failures,
         }
 
@@ -233,6 +234,6 @@ class TaskOperations:
 
     def _answer(self, tasks: list[TaskRecord]) -> dict[str, Any]:
         return {
-            "tasks": [shapes.task_shape(task, self._store, ["TAGS"]) for task in tasks],
+            "tasks": [task_shape(task, self._store, ["TAGS"]) for task in tasks],
             "failures": [],
         }
