@@ -17,7 +17,7 @@ async def main(ground, context) -> None:
     instance = await ground.create_instance("one")
     sleeper = await instance.spawn(["sleep", "1000"])
     code, output = await ground.region_instance().run(["cat", "/proc/net/fib_trie"])
-    door, door_port = await ground.open_door(wishes.get("wanted_port"))
+    _, door_port = await ground.open_door(wishes.get("wanted_port"))
     (ground.state / "data").mkdir()
     facts = {
         "address": instance.address,

@@ -1,4 +1,4 @@
-"""The entry point of the engine's tests: runs one scenario in a real region and keeps its answer."""
+"""The entry point of the engine's tests: one scenario in a real region."""
 
 from __future__ import annotations
 

@@ -39,6 +39,10 @@ class Ending:
             self._done.set_result(ended)
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def value(self) -> Ended | None:
         return self._done.result() if self._done.done() else None
 

@@ -89,8 +89,13 @@ def _open_layout(source: Path, stack: contextlib.ExitStack) -> _Blobs:
     except (OSError, tarfile.TarError) as error:
         raise ImageNotHere(f"{source} is not an image archive: {error}") from error
 
+    try:
+        members = {str(PurePosixPath(name)): name for name in archive.getnames()}
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ImageNotHere(f"{source} cannot be read to its end: {error}") from error
+
     def open_member(path: str) -> IO[bytes]:
-        member = archive.extractfile(path)
+        member = archive.extractfile(members[path])
         if member is None:
             raise KeyError(path)
         return member

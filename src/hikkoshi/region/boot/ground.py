@@ -47,8 +47,8 @@ class EmbeddedInstance:
         stderr: int | IO[bytes] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a process in this namespace; environment is added to a bare one. Its parent is
-        the loop's thread, which lasts as long as the region. Raises OSError."""
+        """Start a process in this namespace; environment is added to a bare one. Its
+        parent is the calling thread. Raises OSError."""
         with contextlib.ExitStack() as stack:
             if self._space is not None:
                 stack.enter_context(self._ground.network.inside(self._space.fd))

@@ -12,7 +12,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +45,11 @@ class Group(Protocol):
     def limit_memory(self, mebibytes: int) -> None: ...
 
     def add(self, pid: int) -> None: ...
+
+    def entered(self) -> AbstractContextManager[bool]:
+        """Puts the calling thread into the group, where the kernel allows that for one thread:
+        what it spawns meanwhile is in it from the start. Tells whether it is."""
+        ...
 
     def pids(self) -> list[int]: ...
 
@@ -83,8 +89,10 @@ def safe_name(name: str) -> str:
 class GroupV1:
     """directories: by controller (cpu, cpuacct, memory); a joint mount appears under both."""
 
-    def __init__(self, directories: dict[str, Path]) -> None:
+    def __init__(self, directories: dict[str, Path], home: Sequence[Path]) -> None:
+        """home: the groups that this process is in, one a hierarchy."""
         self._directories = directories
+        self._home = home
         self.has_cpu = "cpu" in directories
         self.has_memory = "memory" in directories
 
@@ -92,7 +100,7 @@ class GroupV1:
         made = {kind: path / safe_name(name) for kind, path in self._directories.items()}
         for path in made.values():
             path.mkdir(exist_ok=True)
-        return GroupV1(made)
+        return GroupV1(made, self._home)
 
     def _write(self, kind: str, knob: str, value: int) -> None:
         if kind in self._directories:
@@ -116,6 +124,18 @@ class GroupV1:
     def add(self, pid: int) -> None:
         for path in set(self._directories.values()):
             (path / "cgroup.procs").write_text(str(pid))
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[bool]:
+        """Moving a whole process waits for all CPUs, about 10 ms a hierarchy; a thread that moves
+        itself does not. The thread must not be the first one: memory is charged by that."""
+        try:
+            for path in set(self._directories.values()):
+                (path / "tasks").write_text("0")
+            yield True
+        finally:
+            for path in self._home:
+                (path / "tasks").write_text("0")
 
     def pids(self) -> list[int]:
         for path in self._directories.values():
@@ -188,6 +208,9 @@ class GroupV2:
 
     def add(self, pid: int) -> None:
         self._write("cgroup.procs", str(pid))
+
+    def entered(self) -> AbstractContextManager[bool]:
+        return contextlib.nullcontext(False)
 
     def pids(self) -> list[int]:
         return _read_pids(self._directory)
@@ -269,7 +292,7 @@ def open_groups(candidates: Sequence[Path]) -> Group | None:
                 if (path / knob).exists():
                     v1[kind] = path
     if v1 and _accepts_a_process(list(set(v1.values()))):
-        return GroupV1(v1)
+        return GroupV1(v1, [path.parent for path in set(v1.values())])
     for path in candidates:
         if (path.parent / "cgroup.controllers").exists():
             group = _open_v2(path)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from hikkoshi.base.ending import Ended, Ending
@@ -17,6 +18,7 @@ from hikkoshi.region.engine.command import container_environment
 from hikkoshi.region.engine.limits import Pair, set_limits
 from hikkoshi.region.engine.port import ContainerSpec, ExecResult, Exit, Usage
 from hikkoshi.region.engine.space import Space
+from hikkoshi.region.engine.spawner import spawn
 from hikkoshi.region.engine.users import User
 
 _OUTPUT_LIMIT = 1 << 20
@@ -34,6 +36,7 @@ class Started:
     group: Group | None
     limits: Mapping[str, Pair]
     nsenter: str
+    spawner: Executor
 
 
 class EmbeddedContainer:
@@ -105,24 +108,29 @@ class EmbeddedContainer:
         command = [started.nsenter, "--target", str(self.pid)]
         command += ["--mount", "--uts", "--ipc", "--pid", "--root", "--wd"]
         if not started.user.is_root:
-            ids = [f"--setuid={started.user.uid}", f"--setgid={started.user.gid}"]
-            command += ["--user", *ids]
+            # Our own uid is the container's user there; becoming any other is not allowed.
+            command += ["--user", "--preserve-credentials"]
         full = container_environment(
             {**self.spec.environment, **environment}, started.user, self.spec.hostname
         )
         read_end, write_end = os.pipe()
         try:
-            popen = started.space.popen(
-                [*command, "--", *argv],
-                environment=full,
-                stdout=write_end,
-                stderr=write_end,
+            popen, is_inside = await spawn(
+                started.spawner,
+                started.group,
+                lambda: started.space.popen(
+                    [*command, "--", *argv], environment=full, stdout=write_end, stderr=write_end
+                ),
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             os.close(read_end)
             return ExecResult(126, str(error).encode())
         finally:
             os.close(write_end)
+        with contextlib.suppress(OSError):
+            set_limits(popen.pid, dict(started.limits))
+            if started.group is not None and not is_inside:
+                started.group.add(popen.pid)
         return await self._finish(popen, read_end, timeout_s)
 
     async def _finish(
@@ -130,10 +138,6 @@ class EmbeddedContainer:
     ) -> ExecResult:
         ending = Ending(popen)
         self._entered.add(popen.pid)
-        with contextlib.suppress(OSError):
-            set_limits(popen.pid, dict(self._started.limits))
-            if self._started.group is not None:
-                self._started.group.add(popen.pid)
         reader, transport = await connect(read_end)
         output = asyncio.ensure_future(_read_at_most(reader, _OUTPUT_LIMIT))
         is_timed_out = False
@@ -156,7 +160,8 @@ class EmbeddedContainer:
         if self.has_ended:
             return None
         group = self._started.group
-        pids = group.pids() if group is not None else []
+        outside = self._ending.pid
+        pids = [pid for pid in group.pids() if pid != outside] if group is not None else []
         pids = pids or usage.descendants([self.pid, *self._entered])
         memory: int | None = None
         cpu: float | None = None

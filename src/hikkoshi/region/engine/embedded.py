@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -120,7 +121,9 @@ class EmbeddedSandbox:
             )
             if self._group is not None:
                 group = self._make_group(self._group, name, spec)
-            running = await run(prepared, spec.argv, self._space, tools.bwrap, group, limits)
+            running = await run(
+                prepared, spec.argv, self._space, tools.bwrap, group, limits, engine.spawner
+            )
             undo.pop_all()
         stdout, _ = await connect(running.stdout)
         stderr, _ = await connect(running.stderr)
@@ -135,6 +138,7 @@ class EmbeddedSandbox:
             group,
             limits,
             tools.nsenter,
+            engine.spawner,
         )
         container = EmbeddedContainer(
             started, running.ending, stdout, stderr, lambda one: self._ended(name, one)
@@ -247,6 +251,7 @@ class EmbeddedEngine:
         self._sandboxes: set[EmbeddedSandbox] = set()
         self._notes = _Notes()
         self._count = 0
+        self.spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
     @classmethod
     async def create(cls, ground: SpaceGround, library: ImageLibrary) -> EmbeddedEngine:
@@ -355,6 +360,7 @@ class EmbeddedEngine:
         await asyncio.gather(*(one.remove() for one in list(self._sandboxes)))
         if self._group is not None:
             self._group.remove()
+        self.spawner.shutdown(wait=False)
 
 
 def find_bwrap() -> Path:

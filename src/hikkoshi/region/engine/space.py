@@ -27,7 +27,8 @@ class Space(Protocol):
         stderr: int | IO[bytes] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Must be called on the loop's thread: it is the parent that must not end first."""
+        """The calling thread must last as long as the region: it is the parent that bwrap follows
+        into death."""
         ...
 
     async def remove(self) -> None: ...

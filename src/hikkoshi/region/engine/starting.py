@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from hikkoshi.region.engine.layout import HostTree, Layout, Scratch, lay_out
 from hikkoshi.region.engine.limits import Pair, set_limits
 from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Mount
 from hikkoshi.region.engine.space import Space
+from hikkoshi.region.engine.spawner import spawn
 from hikkoshi.region.engine.users import UnknownUser, User, parse_user
 
 _START_DEADLINE_S = 20.0
@@ -112,8 +114,10 @@ async def run(
     bwrap: Path,
     group: Group | None,
     limits: Mapping[str, Pair],
+    spawner: Executor,
 ) -> Running:
-    """Raises CannotStartContainer; nothing is left then."""
+    """spawner: one thread that lasts as long as the region and is not its first. Raises
+    CannotStartContainer; nothing is left then."""
     with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
         info_in, info_out = _pipe(undo, theirs)
         stdout_in, stdout_out = _pipe(undo, theirs)
@@ -133,14 +137,18 @@ async def run(
         )
         options_fd = _memory_file("\0".join(options).encode(errors="surrogateescape"))
         theirs.callback(os.close, options_fd)
-        try:
-            popen = space.popen(
+
+        def start() -> subprocess.Popen[bytes]:
+            return space.popen(
                 [str(bwrap), "--args", str(options_fd), "--", prepared.program, *argv[1:]],
                 environment={},
                 stdout=stdout_out,
                 stderr=stderr_out,
                 pass_fds=(info_out, block_in, options_fd),
             )
+
+        try:
+            popen, is_inside = await spawn(spawner, group, start)
         except (OSError, ValueError) as error:
             raise CannotStartContainer(f"{_WORDS}{error}") from error
         ending = Ending(popen)
@@ -154,7 +162,7 @@ async def run(
         except OSError:
             raise await _refused(stderr_in, ending) from None
         undo.callback(os.close, process_fd)
-        _confine(pid, group, limits)
+        _confine(pid, None if is_inside else group, limits)
         with contextlib.suppress(BrokenPipeError):
             release.write(b"g")
         release.close()
