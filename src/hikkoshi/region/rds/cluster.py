@@ -26,8 +26,15 @@ from hikkoshi.region.rds.decisions import (
     readers_behind_names,
 )
 from hikkoshi.region.rds.doors import Door
+from hikkoshi.region.rds.parameters import widest, with_sizes_of
 from hikkoshi.region.rds.records import ClusterRecord, InstanceRecord
-from hikkoshi.region.rds.replication import cut_off, follow, join, wait_for_commits_on
+from hikkoshi.region.rds.replication import (
+    cut_off,
+    follow,
+    join,
+    replayed,
+    wait_for_commits_on,
+)
 from hikkoshi.region.rds.server import Secrets, Server, create_data
 
 NAME_TTL_S = 5
@@ -193,25 +200,25 @@ class DatabaseCluster:
             await self._gather_readers(old if is_old_to_return else None, new, position)
 
     async def reboot(self, identifier: str) -> None:
-        """Restart one server in its place, with the parameters that were waiting for it."""
+        """Restart one server in its place, with the parameters that were waiting for it. Where the
+        writer's sizes change, its readers restart with it."""
         async with self._lock:
             member = self.record.instances[identifier]
             server = self.servers[identifier]
-            is_writer = identifier == self.record.writer
-            member.status = "rebooting"
+            self._set_status(identifier, "rebooting")
             self._publish_names()
-            if not is_writer:
-                await self._synchronise(without=identifier)
-            await server.stop(is_hard=False)
             self._around.tell("db-instance", identifier, "DB instance shutdown", "availability")
-            server.configure(parameters=self._parameters(self.record))
-            if is_writer:
-                # A standby must allow at least as many connections as its writer.
-                await self._restart_readers()
-            await server.start()
-            member.has_pending_parameters = False
-            member.status = "available"
-            await self._synchronise()
+            wanted = self._parameters(self.record)
+            if identifier == self.record.writer:
+                await self._reboot_writer(server, wanted)
+                member.has_pending_parameters = False
+            else:
+                writer = self.servers[self.record.writer or ""].configuration.parameters
+                await self._synchronise(without=identifier)
+                await self._restart(server, widest(wanted, writer))
+                member.has_pending_parameters = widest(wanted, writer) != wanted
+                await self._synchronise(also=identifier)
+            self._set_status(identifier, "available")
             self._publish_names()
         self._around.tell("db-instance", identifier, "DB instance restarted", "availability")
 
@@ -233,8 +240,10 @@ class DatabaseCluster:
     async def apply_parameters(self) -> None:
         """Make new values hold that need no restart."""
         async with self._lock:
+            wanted = self._parameters(self.record)
             for server in self.servers.values():
-                server.configure(parameters=self._parameters(self.record))
+                running = server.configuration.parameters
+                server.configure(parameters=with_sizes_of(wanted, running))
                 await server.reload()
 
     async def change_password(self, verifier: str) -> None:
@@ -295,25 +304,50 @@ class DatabaseCluster:
         if writer is not None and writer.is_running:
             await wait_for_commits_on(writer, sorted(self._in_sync))
 
-    async def _restart_readers(self) -> None:
-        for name, server in self.servers.items():
-            if name != self.record.writer and server.is_running:
-                await server.stop(is_hard=False)
-                server.configure(parameters=self._parameters(self.record))
-                await server.start()
-                self.record.instances[name].has_pending_parameters = False
+    async def _restart(self, server: Server, parameters: dict[str, str]) -> None:
+        await server.stop(is_hard=False)
+        server.configure(parameters=parameters)
+        await server.start()
+
+    async def _reboot_writer(self, writer: Server, wanted: dict[str, str]) -> None:
+        readers = [server for server in self.servers.values() if server is not writer]
+        old = writer.configuration.parameters
+        # First nobody may be smaller than the writer; then, when it is smaller itself and they have
+        # seen that, they may be as small.
+        await writer.stop(is_hard=False)
+        if widest(wanted, old) != old:
+            for server in readers:
+                await self._restart(server, widest(wanted, old))
+        writer.configure(parameters=wanted)
+        await writer.start()
+        await self._synchronise()
+        if widest(wanted, old) != wanted:
+            for server in readers:
+                await replayed(server, writer)
+                await self._synchronise(without=server.configuration.name)
+                await self._restart(server, wanted)
+                await self._synchronise(also=server.configuration.name)
+        for server in readers:
+            member = self.record.instances[server.configuration.name]
+            member.has_pending_parameters &= server.configuration.parameters != wanted
+
+    def _set_status(self, name: str, status: str) -> None:
+        """What is being deleted stays so in the API's eyes, whatever else happens to it."""
+        member = self.record.instances[name]
+        if member.status != "deleting":
+            member.status = status
 
     def _begin_failover(self, old: str, new: str) -> None:
         members = self.record.instances
         is_same_zone = members[old].zone == members[new].zone
         self.record.status = "failing-over"
-        members[old].status = "rebooting"
+        self._set_status(old, "rebooting")
         message = f"Started {'same' if is_same_zone else 'cross'} AZ failover to DB instance: {new}"
         self._around.tell("db-cluster", self.record.identifier, message, "failover")
 
     def _end_failover(self, old: str, new: str) -> None:
         self.record.status = "available"
-        self.record.instances[new].status = "available"
+        self._set_status(new, "available")
         self._publish_names()
         message = f"Completed failover to DB instance: {new}"
         self._around.tell("db-cluster", self.record.identifier, message, "failover")
@@ -325,7 +359,7 @@ class DatabaseCluster:
         self._around.tell("db-cluster", self.record.identifier, message, "failover")
         name = old.configuration.name
         await old.start()
-        self.record.instances[name].status = "available"
+        self._set_status(name, "available")
         self.record.status = "available"
 
     async def _gather_readers(self, old: Server | None, writer: Server, position: int) -> None:
@@ -341,7 +375,7 @@ class DatabaseCluster:
             await join(old, writer, has_data=True)
             name = old.configuration.name
             await self._synchronise(also=name)
-            self.record.instances[name].status = "available"
+            self._set_status(name, "available")
             self._around.tell("db-instance", name, "DB instance restarted", "availability")
         self._publish_names()
 
@@ -406,7 +440,7 @@ class DatabaseCluster:
     async def _start_again(self, member: InstanceRecord, server: Server) -> None:
         async with self._lock:
             name = member.identifier
-            member.status = "rebooting"
+            self._set_status(name, "rebooting")
             await server.stop(is_hard=True)
             if name == self.record.writer:
                 await server.start()
@@ -415,6 +449,6 @@ class DatabaseCluster:
                 await self._synchronise(without=name)
                 await server.start()
                 await self._synchronise(also=name)
-            member.status = "available"
+            self._set_status(name, "available")
             self._publish_names()
         self._around.tell("db-instance", name, "DB instance restarted", "recovery")

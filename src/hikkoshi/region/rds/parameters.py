@@ -16,6 +16,15 @@ DEFAULT_MAX_CONNECTIONS = "LEAST({DBInstanceClassMemory/9531392},5000)"
 # Parameters of libraries, which `postgres --describe-config` does not list.
 _PREFIXES = ("pg_stat_statements.", "auto_explain.", "plpgsql.")
 
+# A standby must have at least as much of these as its writer (PostgreSQL's "Hot Standby" page);
+# beside each what it is when nothing is set.
+AT_LEAST_AS_ON_WRITER = {
+    "max_connections": 100,
+    "max_worker_processes": 8,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
+
 _GIB = 1 << 30
 _SIZES = {
     "medium": 4, "large": 16, "xlarge": 32, "2xlarge": 64, "4xlarge": 128, "8xlarge": 256,
@@ -100,6 +109,22 @@ def effective(values: Mapping[str, str], memory_bytes: int) -> dict[str, str]:
         if name not in NOT_APPLIED and not name.startswith("rds."):
             found[name] = evaluate(value, memory_bytes) if is_formula(value) else value
     return found
+
+
+def widest(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """`one`, with the larger of both where a standby must not have less than its writer."""
+    found = dict(one)
+    for name, default in AT_LEAST_AS_ON_WRITER.items():
+        needed = max(int(values.get(name, default)) for values in (one, other))
+        if needed != int(found.get(name, default)):
+            found[name] = str(needed)
+    return found
+
+
+def with_sizes_of(values: Mapping[str, str], running: Mapping[str, str]) -> dict[str, str]:
+    """`values`, with the sizes that a running server has: they change by a reboot only."""
+    found = {name: value for name, value in values.items() if name not in AT_LEAST_AS_ON_WRITER}
+    return found | {name: running[name] for name in AT_LEAST_AS_ON_WRITER if name in running}
 
 
 def is_formula(value: str) -> bool:

@@ -71,6 +71,20 @@ async def cut_off(server: Server) -> int:
     return await received(server)
 
 
+async def replayed(server: Server, writer: Server) -> None:
+    """Wait until a standby has replayed all that the writer has written until now."""
+    (row,) = await writer.ask("SELECT pg_current_wal_lsn()::text")
+    deadline = time.monotonic() + DEADLINE_S
+    query = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+    while not (await server.ask(query, (row[0],)))[0][0]:
+        if time.monotonic() > deadline:
+            raise DeadlinePassed(
+                f"the reader {server.configuration.name} did not replay the log up to {row[0]} "
+                f"within {DEADLINE_S:.0f} s"
+            )
+        await asyncio.sleep(POLL_S)
+
+
 async def wait_for_commits_on(writer: Server, standbys: Sequence[str]) -> None:
     """From now on a commit is acknowledged only when all of these have it, and they also have all
     that was acknowledged before."""

@@ -10,7 +10,7 @@ from typing import Any
 from hikkoshi.region.rds.configuration import ADMIN, OUR_APPLICATION, REPLICATION
 
 SERIOUS = frozenset({"WARNING", "ERROR", "FATAL", "PANIC"})
-LOCKS = (" still waiting for ", " acquired ", " avoided deadlock for ")
+LOCKS = (" still waiting for ", " acquired ", " avoided deadlock for ", " detected deadlock while ")
 MAX_TEXT = 8000
 MAX_READ = 4 << 20
 
