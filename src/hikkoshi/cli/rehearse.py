@@ -35,8 +35,8 @@ from hikkoshi.report.html import render_html
 from hikkoshi.report.json import to_json
 from hikkoshi.report.terminal import show
 from hikkoshi.trials.access import Access
+from hikkoshi.trials.bring_up import bring_up
 from hikkoshi.trials.context import Context
-from hikkoshi.trials.home import bring_up
 from hikkoshi.trials.pace import Pace
 from hikkoshi.trials.programme import NAMES, Trial, run_programme, select
 from hikkoshi.trials.synthetic.reading import load_tests

@@ -20,6 +20,7 @@ from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.engine.embedded import EmbeddedEngine
+from hikkoshi.region.engine.port import Mount
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.intake.datadog import HOSTS, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
@@ -34,6 +35,7 @@ RUN = Path("/run/hikkoshi")
 INTAKE_ADDRESS = "10.0.0.3"
 METADATA_ADDRESS = "169.254.170.2"
 API_PORT_INSIDE = 4566
+CA_INSIDE = "/run/hikkoshi-ca.pem"
 
 
 async def main(ground: EmbeddedGround, context: RegionContext) -> None:
@@ -88,8 +90,9 @@ class Region:
                 # An SDK in a task finds the region by this; on Fargate the variable is not there.
                 "AWS_ENDPOINT_URL": inside,
                 # Datadog's intake is played with a certificate of the region's own.
-                "SSL_CERT_FILE": str(self.intake.ca_file),
+                "SSL_CERT_FILE": CA_INSIDE,
             },
+            extra_mounts=(Mount(self.intake.ca_file, CA_INSIDE, is_read_only=True),),
         )
         self.elb = ElbService(
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder
@@ -206,7 +209,7 @@ def images_of(payload: Payload, directory: Path) -> Libraries:
     """One library for each project, and one for what no project describes."""
     python = current_python()
     common = LocalLibrary(directory, python, stand_ins=STAND_INS)
-    described = {}
+    described: dict[str, LocalLibrary] = {}
     for project in payload.projects:
         library = LocalLibrary(
             directory,

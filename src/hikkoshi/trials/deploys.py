@@ -12,8 +12,9 @@ from hikkoshi.trials import measures
 from hikkoshi.trials.access import calling, wait_until
 from hikkoshi.trials.adapt import lay_over
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.home import NewHome, describe, explain_tasks, is_whole, running_tasks
+from hikkoshi.trials.home import NewHome
 from hikkoshi.trials.sending import Sending, send
+from hikkoshi.trials.watch import describe, explain_tasks, is_whole, running_tasks
 
 ROLLING = "rolling-deploy"
 ROLLING_TITLE = "a rolling deploy under load"
@@ -45,11 +46,15 @@ def try_rolling_deploy(context: Context) -> TrialResult:
     ]
     bad = ([failure] if failure else []) + measures.broken(kept)
     return result(
-        ROLLING, ROLLING_TITLE, t_start, Outcome.BROKE if bad else Outcome.HELD,
+        ROLLING,
+        ROLLING_TITLE,
+        t_start,
+        Outcome.BROKE if bad else Outcome.HELD,
         "; ".join(bad)
         or f"0 of {summary.sent} requests failed; done in {format_duration(t_done - t_deploy)}",
-        kept, [f"failures: {measures.say_causes(summary)}"] if summary.failed else [],
-    )  # fmt: skip
+        kept,
+        [f"failures: {measures.say_causes(summary)}"] if summary.failed else [],
+    )
 
 
 def try_bad_deploy(context: Context) -> TrialResult:
@@ -60,10 +65,13 @@ def try_bad_deploy(context: Context) -> TrialResult:
     breaker = service.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
     if not (breaker.get("enable") and breaker.get("rollback")):
         return result(
-            BAD, BAD_TITLE, t_start, Outcome.BROKE,
+            BAD,
+            BAD_TITLE,
+            t_start,
+            Outcome.BROKE,
             "nothing would roll a bad deploy back: set deploymentConfiguration."
             "deploymentCircuitBreaker to enable and rollback in the service definition",
-        )  # fmt: skip
+        )
     good = service["deployments"][0]
     with send(context, BAD, context.pace.deploy_deadline_s + 20) as sending:
         sending.pass_time(context.pace.warm_s)
@@ -72,22 +80,32 @@ def try_bad_deploy(context: Context) -> TrialResult:
         bad_id = _update(home, bad_arn)
         rolled: dict[str, Any] = {}
         failure = _wait(
-            context, sending, "the bad deploy rolled back",
+            context,
+            sending,
+            "the bad deploy rolled back",
             lambda: _is_rolled_back(home, bad_id, bad_arn, rolled),
-        )  # fmt: skip
+        )
         t_done = time.time()
         sending.pass_time(context.pace.cool_s)
     summary = measures.summarise(r for r in sending.requests() if r.t_ended >= t_deploy)
-    _record(context, BAD, BAD_TITLE, t_deploy, None if failure else t_done,
-            rolled.get("reason") if not failure else None)  # fmt: skip
+    _record(
+        context,
+        BAD,
+        BAD_TITLE,
+        t_deploy,
+        None if failure else t_done,
+        rolled.get("reason") if not failure else None,
+    )
     kept = [
         measures.failures_kept(summary, 0),
         Measure("time until rolled back", None if failure else t_done - t_deploy, "s"),
         Measure("requests sent", float(summary.sent), ""),
     ]
     bad = ([failure] if failure else []) + measures.broken(kept)
-    notes = [f"before: {good['id']} ({_short(good['taskDefinition'])})",
-             f"bad: {bad_id} ({_short(bad_arn)}): {rolled.get('reason', 'not failed')}"]  # fmt: skip
+    notes = [
+        f"before: {good['id']} ({_short(good['taskDefinition'])})",
+        f"bad: {bad_id} ({_short(bad_arn)}): {rolled.get('reason', 'not failed')}",
+    ]
     if not failure:
         now = describe(home)["deployments"][0]
         notes.append(f"rolled back to: {now['id']} ({_short(now['taskDefinition'])})")
@@ -103,8 +121,12 @@ def _make_bad(context: Context) -> dict[str, Any]:
     """As hikkoshi.yaml's `bad_deploy` says; else an image that does not exist."""
     home, settings = context.home, context.project.settings.bad_deploy
     if settings is not None:
-        return lay_over(home.task_definition, home.container,
-                        environment=settings.environment, command=settings.command)  # fmt: skip
+        return lay_over(
+            home.task_definition,
+            home.container,
+            environment=settings.environment,
+            command=settings.command,
+        )
     changed = lay_over(home.task_definition, home.container, environment={})
     for container in changed["containerDefinitions"]:
         if container["name"] == home.container:
@@ -121,8 +143,13 @@ def _register(home: NewHome, definition: dict[str, Any]) -> str:
 def _update(home: NewHome, task_definition_arn: str) -> str:
     """The id of the deployment that the update began."""
     ecs = home.access.client("ecs")
-    service = calling("ecs:UpdateService", ecs.update_service, cluster=home.cluster,
-                      service=home.service, taskDefinition=task_definition_arn)["service"]  # fmt: skip
+    service = calling(
+        "ecs:UpdateService",
+        ecs.update_service,
+        cluster=home.cluster,
+        service=home.service,
+        taskDefinition=task_definition_arn,
+    )["service"]
     return next(str(d["id"]) for d in service["deployments"] if d["status"] == "PRIMARY")
 
 
@@ -150,22 +177,35 @@ def _wait(context: Context, sending: Sending, what: str, is_so: Any) -> str | No
 
     try:
         wait_until(
-            what, is_done, context.pace.deploy_deadline_s, every_s=0.15,
+            what,
+            is_done,
+            context.pace.deploy_deadline_s,
+            every_s=0.15,
             explain=lambda: explain_tasks(context.home.access.client("ecs"), context.home),
-        )  # fmt: skip
+        )
     except DeadlinePassed as error:
         return error.what
     return None
 
 
 def _record(
-    context: Context, name: str, title: str, t_start: float, t_end: float | None,
+    context: Context,
+    name: str,
+    title: str,
+    t_start: float,
+    t_end: float | None,
     proof: str | None,
-) -> None:  # fmt: skip
+) -> None:
     context.recorder.record(
-        "faults", trial=name, name=title, t_injected=t_start, t_undone=t_end,
-        t_detected=None, t_recovered=t_end, proof=proof,
-    )  # fmt: skip
+        "faults",
+        trial=name,
+        name=title,
+        t_injected=t_start,
+        t_undone=t_end,
+        t_detected=None,
+        t_recovered=t_end,
+        proof=proof,
+    )
 
 
 def _short(arn: str) -> str:

@@ -27,21 +27,29 @@ class Failover:
         return None
 
     def inject(self) -> None:
-        calling("rds:FailoverDBCluster", self._rds.failover_db_cluster,
-                DBClusterIdentifier=self._cluster)  # fmt: skip
+        calling(
+            "rds:FailoverDBCluster",
+            self._rds.failover_db_cluster,
+            DBClusterIdentifier=self._cluster,
+        )
 
     def proof(self) -> str | None:
         now = self._find_writer()
         return f"the writer was {self._writer} and is {now}" if now != self._writer else None
 
     def t_detected(self, t_injected: float) -> float | None:
-        events = calling("rds:DescribeEvents", self._rds.describe_events,
-                         SourceIdentifier=self._cluster, SourceType="db-cluster",
-                         Duration=60)["Events"]  # fmt: skip
+        events = calling(
+            "rds:DescribeEvents",
+            self._rds.describe_events,
+            SourceIdentifier=self._cluster,
+            SourceType="db-cluster",
+            Duration=60,
+        )["Events"]
         times: list[float] = [
-            e["Date"].timestamp() for e in events
+            e["Date"].timestamp()
+            for e in events
             if "failover" in e["Message"].lower() and e["Date"].timestamp() >= t_injected - 0.001
-        ]  # fmt: skip
+        ]
         return min(times, default=None)
 
     def is_over(self) -> bool:
@@ -52,8 +60,11 @@ class Failover:
         return int(sent * context.limits.errors_through_faults)
 
     def _describe(self) -> dict[str, Any]:
-        found = calling("rds:DescribeDBClusters", self._rds.describe_db_clusters,
-                        DBClusterIdentifier=self._cluster)  # fmt: skip
+        found = calling(
+            "rds:DescribeDBClusters",
+            self._rds.describe_db_clusters,
+            DBClusterIdentifier=self._cluster,
+        )
         return dict(found["DBClusters"][0])
 
     def _find_writer(self) -> str:

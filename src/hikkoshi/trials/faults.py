@@ -12,8 +12,8 @@ from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.access import wait_until
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.home import is_whole
 from hikkoshi.trials.sending import Sending, send
+from hikkoshi.trials.watch import is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,13 @@ def _wait_for_the_end(context: Context, fault: Fault, sending: Sending) -> float
 
 
 def _judge(
-    context: Context, fault: Fault, sending: Sending,
-    t_start: float, t_injected: float, t_whole: float | None,
-) -> TrialResult:  # fmt: skip
+    context: Context,
+    fault: Fault,
+    sending: Sending,
+    t_start: float,
+    t_injected: float,
+    t_whole: float | None,
+) -> TrialResult:
     requests = sending.requests()
     before = measures.summarise(r for r in requests if r.t_ended < t_injected)
     after = measures.summarise(r for r in requests if r.t_ended >= t_injected)
@@ -93,26 +97,37 @@ def _judge(
     t_detected = min(seen, default=None)
     t_recovered = None if t_whole is None else max(t_whole, after.t_last_failure or t_whole)
     context.recorder.record(
-        "faults", trial=fault.name, name=fault.title, t_injected=t_injected,
-        t_detected=t_detected, t_recovered=t_recovered, t_undone=t_whole, proof=proof,
-    )  # fmt: skip
+        "faults",
+        trial=fault.name,
+        name=fault.title,
+        t_injected=t_injected,
+        t_detected=t_detected,
+        t_recovered=t_recovered,
+        t_undone=t_whole,
+        proof=proof,
+    )
     if proof is None:
         return result(
-            fault.name, fault.title, t_start, Outcome.NOT_TRIED,
+            fault.name,
+            fault.title,
+            t_start,
+            Outcome.NOT_TRIED,
             "the fault was asked for, but nothing shows that it happened",
-        )  # fmt: skip
+        )
     recovery_s = None if t_recovered is None else t_recovered - t_injected
     kept = [
         measures.failures_kept(after, fault.most_failures(context, after.sent)),
         Measure(
-            "time to recover", recovery_s, "s",
+            "time to recover",
+            recovery_s,
+            "s",
             f"at most {format_duration(context.limits.recovery)}",
             recovery_s is not None and recovery_s <= context.limits.recovery,
         ),
         Measure("time to detect", None if t_detected is None else t_detected - t_injected, "s"),
         Measure("requests sent", float(after.sent), ""),
         Measure("requests failed before the fault", float(before.failed), ""),
-    ]  # fmt: skip
+    ]
     bad = measures.broken(kept)
     notes = [f"proof: {proof}"]
     if after.failed:

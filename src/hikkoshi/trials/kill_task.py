@@ -5,7 +5,8 @@ from __future__ import annotations
 from hikkoshi.trials.access import calling
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.faults import NotPossible
-from hikkoshi.trials.home import NewHome, describe, running_tasks
+from hikkoshi.trials.home import NewHome
+from hikkoshi.trials.watch import describe, running_tasks
 
 
 class KillTask:
@@ -24,13 +25,19 @@ class KillTask:
 
     def inject(self) -> None:
         ecs = self._home.access.client("ecs")
-        calling("ecs:StopTask", ecs.stop_task, cluster=self._home.cluster, task=self._arn,
-                reason="hikkoshi rehearsal: kill-task")  # fmt: skip
+        calling(
+            "ecs:StopTask",
+            ecs.stop_task,
+            cluster=self._home.cluster,
+            task=self._arn,
+            reason="hikkoshi rehearsal: kill-task",
+        )
 
     def proof(self) -> str | None:
         ecs = self._home.access.client("ecs")
-        found = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=self._home.cluster,
-                        tasks=[self._arn])["tasks"]  # fmt: skip
+        found = calling(
+            "ecs:DescribeTasks", ecs.describe_tasks, cluster=self._home.cluster, tasks=[self._arn]
+        )["tasks"]
         if found and found[0]["lastStatus"] == "STOPPED":
             task = found[0]
             return f"task {self._arn.rsplit('/', 1)[-1]} is STOPPED ({task.get('stopCode')})"

@@ -16,15 +16,11 @@ from hikkoshi.model.project import LoadBalancer, OldHome, Project
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.access import calling, wait_until
+from hikkoshi.trials.balancer import create_listener, create_target_group, door_of
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.home import (
-    NewHome,
-    create_listener,
-    create_target_group,
-    door_of,
-    is_whole,
-)
+from hikkoshi.trials.home import NewHome
 from hikkoshi.trials.sending import send
+from hikkoshi.trials.watch import is_whole
 
 NAME = "scp-swap"
 TITLE = "for comparison: the old home's deploy by scp"
@@ -77,12 +73,20 @@ def _judge(
     unanswered = [r for r in requests if r.is_failed and r.status in (0, 502, 503, 504)]
     down_s = downtime(sorted(r.t_ended for r in unanswered if r.t_ended >= t_swap))
     context.recorder.record(
-        "faults", trial=NAME, name=TITLE, t_injected=t_swap, t_undone=t_done,
-        t_detected=summary.t_first_failure, t_recovered=summary.t_last_failure,
+        "faults",
+        trial=NAME,
+        name=TITLE,
+        t_injected=t_swap,
+        t_undone=t_done,
+        t_detected=summary.t_first_failure,
+        t_recovered=summary.t_last_failure,
         proof="each instance's process was stopped and started",
-    )  # fmt: skip
+    )
     return result(
-        NAME, TITLE, t_start, Outcome.HELD,
+        NAME,
+        TITLE,
+        t_start,
+        Outcome.HELD,
         f"{len(unanswered)} of {summary.sent} requests got no answer, "
         f"{format_duration(down_s)} of downtime",
         [
@@ -91,7 +95,7 @@ def _judge(
             Measure("requests sent", float(summary.sent), ""),
         ],
         [f"failures: {measures.say_causes(summary)}"] if summary.failed else [],
-    )  # fmt: skip
+    )
 
 
 def downtime(failures: list[float], gap_s: float = 0.5) -> float:
@@ -150,19 +154,32 @@ class _OldInstances:
         self._listener = create_listener(
             access, balancer.load_balancer_arn, LISTENER_PORT, self._group
         )
-        made = calling("ecs:RegisterTaskDefinition", ecs.register_task_definition,
-                       **self._definition())  # fmt: skip
+        made = calling(
+            "ecs:RegisterTaskDefinition", ecs.register_task_definition, **self._definition()
+        )
         started = calling(
-            "ecs:RunTask", ecs.run_task, cluster=self._home.cluster, launchType="FARGATE",
-            taskDefinition=made["taskDefinition"]["taskDefinitionArn"], count=self._old.instances,
-            networkConfiguration={"awsvpcConfiguration": {
-                "subnets": balancer.subnets, "securityGroups": balancer.security_groups}},
-        )  # fmt: skip
+            "ecs:RunTask",
+            ecs.run_task,
+            cluster=self._home.cluster,
+            launchType="FARGATE",
+            taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
+            count=self._old.instances,
+            networkConfiguration={
+                "awsvpcConfiguration": {
+                    "subnets": balancer.subnets,
+                    "securityGroups": balancer.security_groups,
+                }
+            },
+        )
         self.tasks = [t["taskArn"] for t in started["tasks"]]
         wait_until("the old home's instances running", self._are_running, 30)
         elb = access.client("elbv2")
-        calling("elbv2:RegisterTargets", elb.register_targets, TargetGroupArn=self._group,
-                Targets=[{"Id": a, "Port": self._old.port} for a in self._addresses()])  # fmt: skip
+        calling(
+            "elbv2:RegisterTargets",
+            elb.register_targets,
+            TargetGroupArn=self._group,
+            Targets=[{"Id": a, "Port": self._old.port} for a in self._addresses()],
+        )
         self.wait_healthy()
         return door_of(access, self._listener)
 
@@ -173,35 +190,51 @@ class _OldInstances:
             for name, value in old.environment.items()
         }
         return {
-            "family": "hikkoshi-old-home", "networkMode": "awsvpc", "cpu": "1024",
+            "family": "hikkoshi-old-home",
+            "networkMode": "awsvpc",
+            "cpu": "1024",
             "memory": "2048",
             "executionRoleArn": self._home.task_definition.get("executionRoleArn")
-            or "arn:aws:iam::123456789012:role/hikkoshi-rehearsal", "requiresCompatibilities": ["FARGATE"],
-            "containerDefinitions": [{
-                "name": CONTAINER, "image": old.image, "essential": True,
-                "entryPoint": ["sh", "-c"],
-                "command": [supervise(old.command, old.restart_delay)],
-                "environment": [{"name": n, "value": v} for n, v in environment.items()],
-            }],
-        }  # fmt: skip
+            or "arn:aws:iam::123456789012:role/hikkoshi-rehearsal",
+            "requiresCompatibilities": ["FARGATE"],
+            "containerDefinitions": [
+                {
+                    "name": CONTAINER,
+                    "image": old.image,
+                    "essential": True,
+                    "entryPoint": ["sh", "-c"],
+                    "command": [supervise(old.command, old.restart_delay)],
+                    "environment": [{"name": n, "value": v} for n, v in environment.items()],
+                }
+            ],
+        }
 
     def swap(self, task_arn: str) -> None:
         self._home.access.ask(
             "execute",
-            {"task": task_arn, "container": CONTAINER,
-             "command": ["sh", "-c", swap_commands(self._old.binary)], "timeout_s": 15},
-        )  # fmt: skip
+            {
+                "task": task_arn,
+                "container": CONTAINER,
+                "command": ["sh", "-c", swap_commands(self._old.binary)],
+                "timeout_s": 15,
+            },
+        )
 
     def wait_healthy(self) -> None:
         elb = self._home.access.client("elbv2")
 
         def states() -> list[str]:
-            found = calling("elbv2:DescribeTargetHealth", elb.describe_target_health,
-                            TargetGroupArn=self._group)["TargetHealthDescriptions"]  # fmt: skip
+            found = calling(
+                "elbv2:DescribeTargetHealth", elb.describe_target_health, TargetGroupArn=self._group
+            )["TargetHealthDescriptions"]
             return [t["TargetHealth"]["State"] for t in found]
 
-        wait_until("the old home healthy", lambda: set(states()) == {"healthy"}, 30,
-                   explain=lambda: ", ".join(states()))  # fmt: skip
+        wait_until(
+            "the old home healthy",
+            lambda: set(states()) == {"healthy"},
+            30,
+            explain=lambda: ", ".join(states()),
+        )
 
     def remove(self) -> None:
         access = self._home.access
@@ -209,11 +242,15 @@ class _OldInstances:
         if self._listener:
             calling("elbv2:DeleteListener", elb.delete_listener, ListenerArn=self._listener)
         if self._group:
-            calling("elbv2:DeleteTargetGroup", elb.delete_target_group,
-                    TargetGroupArn=self._group)  # fmt: skip
+            calling("elbv2:DeleteTargetGroup", elb.delete_target_group, TargetGroupArn=self._group)
         for arn in self.tasks:
-            calling("ecs:StopTask", ecs.stop_task, cluster=self._home.cluster, task=arn,
-                    reason="hikkoshi rehearsal: comparison over")  # fmt: skip
+            calling(
+                "ecs:StopTask",
+                ecs.stop_task,
+                cluster=self._home.cluster,
+                task=arn,
+                reason="hikkoshi rehearsal: comparison over",
+            )
         try:
             wait_until("the service whole", lambda: is_whole(self._home), 10)
         except DeadlinePassed as error:
@@ -221,8 +258,14 @@ class _OldInstances:
 
     def _describe(self) -> list[dict[str, Any]]:
         ecs = self._home.access.client("ecs")
-        return list(calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=self._home.cluster,
-                            tasks=self.tasks)["tasks"])  # fmt: skip
+        return list(
+            calling(
+                "ecs:DescribeTasks",
+                ecs.describe_tasks,
+                cluster=self._home.cluster,
+                tasks=self.tasks,
+            )["tasks"]
+        )
 
     def _are_running(self) -> bool:
         return all(t["lastStatus"] == "RUNNING" for t in self._describe())
@@ -230,5 +273,6 @@ class _OldInstances:
     def _addresses(self) -> list[str]:
         return [
             c["networkInterfaces"][0]["privateIpv4Address"]
-            for t in self._describe() for c in t["containers"]
-        ]  # fmt: skip
+            for t in self._describe()
+            for c in t["containers"]
+        ]

@@ -10,8 +10,8 @@ from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.access import wait_until
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.home import is_whole
 from hikkoshi.trials.sending import planned_rate, send
+from hikkoshi.trials.watch import is_whole
 
 NAME = "overload"
 TITLE = "overload finds the knee, and the service comes back from it"
@@ -43,11 +43,13 @@ def try_overload(context: Context) -> TrialResult:
         Measure("last rate that kept the limits", knee, "requests/s"),
         Measure("first rate that broke them", broke_at, "requests/s"),
         Measure(
-            "time to recover after the load", recovery_s, "s",
+            "time to recover after the load",
+            recovery_s,
+            "s",
             f"at most {format_duration(context.limits.recovery)}",
             recovery_s is not None and recovery_s <= context.limits.recovery,
         ),
-    ]  # fmt: skip
+    ]
     bad = measures.broken(kept)
     found = (
         f"the knee lies between {knee:.0f}/s and {broke_at:.0f}/s"
@@ -55,9 +57,14 @@ def try_overload(context: Context) -> TrialResult:
         else f"no knee up to {knee:.0f}/s, the most that was tried"
     )
     return result(
-        NAME, TITLE, t_start, Outcome.BROKE if bad else Outcome.HELD,
-        "; ".join([*bad, found]), kept, notes,
-    )  # fmt: skip
+        NAME,
+        TITLE,
+        t_start,
+        Outcome.BROKE if bad else Outcome.HELD,
+        "; ".join([*bad, found]),
+        kept,
+        notes,
+    )
 
 
 def _is_over(context: Context, summary: measures.Summary) -> bool:
@@ -67,8 +74,11 @@ def _is_over(context: Context, summary: measures.Summary) -> bool:
 
 def _wait_whole(context: Context, since: float) -> float | None:
     try:
-        wait_until("the service whole after overload", lambda: is_whole(context.home),
-                   context.limits.recovery + 5)  # fmt: skip
+        wait_until(
+            "the service whole after overload",
+            lambda: is_whole(context.home),
+            context.limits.recovery + 5,
+        )
     except DeadlinePassed:
         return None
     return time.time() - since

@@ -53,6 +53,11 @@ def _hold(context: Context, name: str, title: str, duration_s: float) -> TrialRe
     if summary.sent < LEAST_FOR_P99:
         notes.append(f"p99 of only {summary.sent} requests is weak evidence")
     return result(
-        name, title, t_start, Outcome.BROKE if bad else Outcome.HELD,
-        "; ".join(bad) or f"{summary.sent} requests, {summary.failed} failed", kept, notes,
-    )  # fmt: skip
+        name,
+        title,
+        t_start,
+        Outcome.BROKE if bad else Outcome.HELD,
+        "; ".join(bad) or f"{summary.sent} requests, {summary.failed} failed",
+        kept,
+        notes,
+    )

@@ -28,9 +28,12 @@ def try_one_by_one(context: Context) -> TrialResult:
     if failures:
         return result(NAME, TITLE, t_start, Outcome.BROKE, "; ".join(failures[:3]))
     return result(
-        NAME, TITLE, t_start, Outcome.HELD,
+        NAME,
+        TITLE,
+        t_start,
+        Outcome.HELD,
         f"{len(targets)} endpoints, {context.pace.probe_requests} requests each",
-    )  # fmt: skip
+    )
 
 
 def _probe(context: Context, number: int, target: Target) -> list[str]:
@@ -46,9 +49,14 @@ def _probe(context: Context, number: int, target: Target) -> list[str]:
             failures.append(f"{target.endpoint} answered {status or 'nothing'}")
     context.home.access.ask("mark", {"name": after})
     context.recorder.record(
-        "probes", endpoint=target.endpoint, requests=context.pace.probe_requests,
-        mark_before=before, mark_after=after, t_start=t_start, t_end=time.time(),
-    )  # fmt: skip
+        "probes",
+        endpoint=target.endpoint,
+        requests=context.pace.probe_requests,
+        mark_before=before,
+        mark_after=after,
+        t_start=t_start,
+        t_end=time.time(),
+    )
     return failures
 
 

@@ -22,7 +22,6 @@ from hikkoshi.trials.deploys import (
 )
 from hikkoshi.trials.failover import Failover
 from hikkoshi.trials.faults import try_fault
-from hikkoshi.trials.home import is_whole
 from hikkoshi.trials.kill_task import KillTask
 from hikkoshi.trials.old_home import NAME as SCP
 from hikkoshi.trials.old_home import TITLE as SCP_TITLE
@@ -39,6 +38,7 @@ from hikkoshi.trials.router_crash import RouterCrash
 from hikkoshi.trials.synthetic_trial import NAME as SYNTHETIC
 from hikkoshi.trials.synthetic_trial import TITLE as SYNTHETIC_TITLE
 from hikkoshi.trials.synthetic_trial import try_synthetic
+from hikkoshi.trials.watch import is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,27 @@ PROGRAMME: tuple[Trial, ...] = (
     Trial("steady", STEADY_TITLE, try_steady, lambda p: p.steady_s, _without_load),
     Trial(OVERLOAD, OVERLOAD_TITLE, try_overload, _overload_s, _without_load),
     Trial("soak", SOAK_TITLE, try_soak, lambda p: p.soak_s, _without_load),
-    Trial(KillTask.name, KillTask.title, lambda c: try_fault(c, KillTask()), _fault_s,
-          _without_load),
-    Trial(Failover.name, Failover.title, lambda c: try_fault(c, Failover()), _fault_s,
-          _without_database),
-    Trial(RouterCrash.name, RouterCrash.title, lambda c: try_fault(c, RouterCrash()), _fault_s,
-          _without_router),
+    Trial(
+        KillTask.name, KillTask.title, lambda c: try_fault(c, KillTask()), _fault_s, _without_load
+    ),
+    Trial(
+        Failover.name,
+        Failover.title,
+        lambda c: try_fault(c, Failover()),
+        _fault_s,
+        _without_database,
+    ),
+    Trial(
+        RouterCrash.name,
+        RouterCrash.title,
+        lambda c: try_fault(c, RouterCrash()),
+        _fault_s,
+        _without_router,
+    ),
     Trial(ROLLING, ROLLING_TITLE, try_rolling_deploy, lambda p: _fault_s(p) + 3, _without_load),
     Trial(BAD, BAD_TITLE, try_bad_deploy, lambda p: _fault_s(p) + 6, _without_load),
     Trial(SCP, SCP_TITLE, try_scp_swap, lambda p: _fault_s(p) + 3, _without_old_home),
-)  # fmt: skip
+)
 
 NAMES: tuple[str, ...] = tuple(trial.name for trial in PROGRAMME)
 
@@ -134,9 +145,13 @@ def run_programme(context: Context, trials: Sequence[Trial]) -> tuple[TrialResul
         context.progress.trial_started(trial.name, trial.title, trial.expected_s(context.pace))
         done = _run_one(context, trial)
         context.recorder.record(
-            "trials", name=done.name, t_start=done.t_start, t_end=done.t_end,
-            outcome=done.outcome.value, reason=done.reason,
-        )  # fmt: skip
+            "trials",
+            name=done.name,
+            t_start=done.t_start,
+            t_end=done.t_end,
+            outcome=done.outcome.value,
+            reason=done.reason,
+        )
         results.append(done)
         context.progress.trial_ended(done)
         _settle(context)

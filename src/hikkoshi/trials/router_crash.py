@@ -7,7 +7,8 @@ from typing import Any
 from hikkoshi.trials.access import calling
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.faults import NotPossible
-from hikkoshi.trials.home import NewHome, running_tasks
+from hikkoshi.trials.home import NewHome
+from hikkoshi.trials.watch import running_tasks
 
 
 class RouterCrash:
@@ -24,9 +25,10 @@ class RouterCrash:
     def prepare(self, context: Context) -> NotPossible | None:
         self._home = context.home
         routers = [
-            c for c in context.home.task_definition["containerDefinitions"]
+            c
+            for c in context.home.task_definition["containerDefinitions"]
             if c.get("firelensConfiguration")
-        ]  # fmt: skip
+        ]
         if not routers:
             return NotPossible("the task definition has no log router (firelensConfiguration)")
         tasks = running_tasks(context.home)
@@ -42,8 +44,12 @@ class RouterCrash:
     def proof(self) -> str | None:
         if self._proof is None:
             ecs = self._home.access.client("ecs")
-            task = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=self._home.cluster,
-                           tasks=[self._task])["tasks"][0]  # fmt: skip
+            task = calling(
+                "ecs:DescribeTasks",
+                ecs.describe_tasks,
+                cluster=self._home.cluster,
+                tasks=[self._task],
+            )["tasks"][0]
             router = self._find(task)
             if router.get("lastStatus") == "STOPPED":
                 self._proof = f"{self._container} is STOPPED, exit code {router.get('exitCode')}"

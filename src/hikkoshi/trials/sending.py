@@ -1,4 +1,4 @@
-"""Load for a trial: the project's targets at its rate, open model, until the trial has seen enough."""
+"""Load for a trial: the project's targets at its rate, open model, for as long as it takes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ class Sending:
         self._trial = trial
         self._run = run
         self._summary: LoadSummary | None = None
-        self._failed = 0
-        self._seen = 0.0
 
     def __enter__(self) -> Sending:
         self._run.start()
@@ -51,11 +49,8 @@ class Sending:
     def show(self) -> None:
         """Tell the progress what the generator sees; cheap, called from waiting loops."""
         live = self._run.live()
-        if live.t != self._seen:
-            self._failed += live.failed
-            self._seen = live.t
         self._context.progress.live(
-            self._trial, Live(live.issued, self._failed, live.rate, live.p99_s)
+            self._trial, Live(live.issued, live.failed_so_far, live.rate, live.p99_s)
         )
 
     def pass_time(self, seconds: float) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hikkoshi.base.clock import Clock, SystemClock
 from hikkoshi.model.evidence import NoRecorder, Recorder
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.engine.port import Engine
+from hikkoshi.region.engine.port import Engine, Mount
 from hikkoshi.region.ports import (
     LogDrivers,
     MetadataEndpoint,
@@ -29,6 +29,7 @@ class EcsTaskRuntime:
     """Runs tasks as ECS runs them on Fargate.
 
     extra_environment: for every container, weaker than its definition (AWS_ENDPOINT_URL, …).
+    extra_mounts: for every container (the region's own certificate authority).
     sample_every_s: the pace of usage samples. log_close_s: how long a container's end may wait for
     its last lines. close_s: how long `close` waits for each task's remains to be given back."""
 
@@ -44,6 +45,7 @@ class EcsTaskRuntime:
         clock: Clock | None = None,
         run_directory: Path = Path("/run/hikkoshi/t"),
         extra_environment: Mapping[str, str] | None = None,
+        extra_mounts: Sequence[Mount] = (),
         sample_every_s: float = 0.5,
         log_close_s: float = 1.0,
         close_s: float = 10.0,
@@ -58,6 +60,7 @@ class EcsTaskRuntime:
             clock=clock or SystemClock(),
             run_directory=run_directory,
             extra_environment=dict(extra_environment or {}),
+            extra_mounts=tuple(extra_mounts),
             log_close_s=log_close_s,
         )
         self._lives: dict[str, TaskLife] = {}

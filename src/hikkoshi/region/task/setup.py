@@ -51,6 +51,7 @@ class Parts:
     run_directory: Path
     """Short, for the router's socket lies under it and such a path has at most 108 bytes."""
     extra_environment: Mapping[str, str]
+    extra_mounts: tuple[Mount, ...]
     log_close_s: float
     """How long a container's end waits for its last lines to be delivered."""
 
@@ -120,7 +121,7 @@ class Setup:
                 secrets=secrets,
                 from_aws=from_aws,
             ),
-            mounts=self.mounts.get(name, ()),
+            mounts=(*self.parts.extra_mounts, *self.mounts.get(name, ())),
         )
 
 

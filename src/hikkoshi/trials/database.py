@@ -1,0 +1,148 @@
+"""The database cluster of a new home: created by RDS's API, filled with schema and data."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.model.project import Database, Project
+from hikkoshi.trials.access import Access, calling, wait_until
+
+
+@dataclass(frozen=True)
+class DatabaseHome:
+    """The cluster as it stands. `door`: host:port on this machine that leads to its writer."""
+
+    identifier: str
+    endpoint: str
+    port: int
+    name: str
+    user: str
+    password: str = field(repr=False)
+    door: str = ""
+
+    def connect(self) -> psycopg.Connection[Any]:
+        host, _, port = self.door.rpartition(":")
+        return psycopg.connect(
+            host=host,
+            port=int(port),
+            dbname=self.name,
+            user=self.user,
+            password=self.password,
+            connect_timeout=5,
+            application_name="hikkoshi",
+            autocommit=True,
+        )
+
+    def fill(self, template: str) -> str:
+        """{user}, {password}, {endpoint}, {port}, {name} and {generated} in a template."""
+        return (
+            template.replace("{user}", self.user)
+            .replace("{password}", self.password)
+            .replace("{endpoint}", self.endpoint)
+            .replace("{port}", str(self.port))
+            .replace("{name}", self.name)
+        )
+
+
+def create_database(access: Access, settings: Database) -> DatabaseHome:
+    rds = access.client("rds")
+    password = secrets.token_urlsafe(18)
+    group = f"{settings.cluster}-parameters"
+    if settings.parameters:
+        calling(
+            "rds:CreateDBClusterParameterGroup",
+            rds.create_db_cluster_parameter_group,
+            DBClusterParameterGroupName=group,
+            DBParameterGroupFamily="aurora-postgresql17",
+            Description="what hikkoshi.yaml asks for",
+        )
+        calling(
+            "rds:ModifyDBClusterParameterGroup",
+            rds.modify_db_cluster_parameter_group,
+            DBClusterParameterGroupName=group,
+            Parameters=[
+                {"ParameterName": n, "ParameterValue": v, "ApplyMethod": "pending-reboot"}
+                for n, v in settings.parameters.items()
+            ],
+        )
+    extra = {"DBClusterParameterGroupName": group} if settings.parameters else {}
+    made = calling(
+        "rds:CreateDBCluster",
+        rds.create_db_cluster,
+        DBClusterIdentifier=settings.cluster,
+        Engine=settings.engine,
+        DatabaseName=settings.name,
+        MasterUsername=settings.user,
+        MasterUserPassword=password,
+        **extra,
+    )["DBCluster"]
+    for number in range(1, settings.instances + 1):
+        calling(
+            "rds:CreateDBInstance",
+            rds.create_db_instance,
+            DBInstanceIdentifier=f"{settings.cluster}-{number}",
+            DBInstanceClass="db.r6g.large",
+            Engine=settings.engine,
+            DBClusterIdentifier=settings.cluster,
+        )
+    wait_for_database(rds, settings.cluster)
+    door = access.ask("doors")["databases"].get(made["Endpoint"])
+    if door is None:
+        raise CannotRun(f"the region opened no door to {made['Endpoint']}")
+    return DatabaseHome(
+        settings.cluster,
+        made["Endpoint"],
+        int(made.get("Port") or 5432),
+        settings.name,
+        settings.user,
+        password,
+        door,
+    )
+
+
+def wait_for_database(rds: Any, cluster: str, deadline_s: float = 60.0) -> None:
+    def statuses() -> list[str]:
+        found = calling(
+            "rds:DescribeDBClusters", rds.describe_db_clusters, DBClusterIdentifier=cluster
+        )["DBClusters"][0]
+        names = [m["DBInstanceIdentifier"] for m in found["DBClusterMembers"]]
+        instances = [
+            calling("rds:DescribeDBInstances", rds.describe_db_instances, DBInstanceIdentifier=n)[
+                "DBInstances"
+            ][0]["DBInstanceStatus"]
+            for n in names
+        ]
+        return [found["Status"], *instances]
+
+    wait_until(
+        f"database cluster {cluster} available",
+        lambda: set(statuses()) == {"available"},
+        deadline_s,
+        explain=lambda: f"statuses are {', '.join(statuses())}",
+    )
+
+
+def load_schema(project: Project, database: DatabaseHome) -> None:
+    assert project.settings.database is not None
+    with database.connect() as connection:
+        for name in project.settings.database.schema:
+            path = project.directory / name
+            try:
+                # No parameters: the simple protocol takes a whole file of statements.
+                connection.execute(path.read_text("utf-8").encode())
+            except psycopg.Error as error:
+                line = ""
+                position = error.diag.statement_position
+                if position:
+                    line = f":{path.read_text('utf-8').count(chr(10), 0, int(position)) + 1}"
+                raise BadInput(
+                    f"PostgreSQL refuses this: {str(error).splitlines()[0]}", where=f"{path}{line}"
+                ) from error
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

@@ -1,0 +1,102 @@
+"""What ECS and ELBv2 say of a service: whether it is steady, whole, and if not, why."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from hikkoshi.base.errors import CannotRun
+from hikkoshi.trials.access import calling, wait_until
+from hikkoshi.trials.home import NewHome
+
+
+def describe(home: NewHome) -> dict[str, Any]:
+    ecs = home.access.client("ecs")
+    answer = calling(
+        "ecs:DescribeServices", ecs.describe_services, cluster=home.cluster, services=[home.service]
+    )
+    return dict(answer["services"][0])
+
+
+def is_steady(service: dict[str, Any]) -> bool:
+    """As the waiter ServicesStable sees it, and the deployment says completed."""
+    deployments = service["deployments"]
+    return (
+        len(deployments) == 1
+        and service["runningCount"] == service["desiredCount"]
+        and deployments[0].get("rolloutState") == "COMPLETED"
+    )
+
+
+def wait_steady(home: NewHome, deadline_s: float) -> float:
+    """Seconds until the service was steady. Gives up early when ECS says the deployment failed."""
+    ecs = home.access.client("ecs")
+
+    def is_so() -> bool:
+        service = describe(home)
+        if any(d.get("rolloutState") == "FAILED" for d in service["deployments"]):
+            raise CannotRun(
+                f"the deployment of {home.service} failed: {explain_tasks(ecs, home)}",
+                fix="the container's own last lines are in the run's logs directory",
+            )
+        return is_steady(service)
+
+    return wait_until(
+        f"service {home.service} steady",
+        is_so,
+        deadline_s,
+        every_s=0.15,
+        explain=lambda: explain_tasks(ecs, home),
+    )
+
+
+def explain_tasks(ecs: Any, home: NewHome) -> str:
+    """Why tasks stopped, in ECS's words; else the service's last events."""
+    with contextlib.suppress(Exception):
+        arns = ecs.list_tasks(
+            cluster=home.cluster, serviceName=home.service, desiredStatus="STOPPED"
+        )["taskArns"]
+        if arns:
+            tasks = ecs.describe_tasks(cluster=home.cluster, tasks=arns[:5])["tasks"]
+            return "; ".join(sorted({_say_task(t) for t in tasks}))
+        return "; ".join(e["message"] for e in describe(home)["events"][:3])
+    return "and ECS does not say why"
+
+
+def _say_task(task: dict[str, Any]) -> str:
+    parts = [task.get("stoppedReason", "stopped")]
+    for container in task.get("containers", []):
+        if container.get("exitCode"):
+            parts.append(f"{container['name']} exited with {container['exitCode']}")
+        if container.get("reason"):
+            parts.append(f"{container['name']}: {container['reason']}")
+    return ", ".join(parts)
+
+
+def running_tasks(home: NewHome) -> list[dict[str, Any]]:
+    ecs = home.access.client("ecs")
+    arns = calling("ecs:ListTasks", ecs.list_tasks, cluster=home.cluster, serviceName=home.service)[
+        "taskArns"
+    ]
+    if not arns:
+        return []
+    tasks = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=home.cluster, tasks=arns)
+    return [t for t in tasks["tasks"] if t["lastStatus"] == "RUNNING"]
+
+
+def healthy_targets(home: NewHome) -> int:
+    if home.balancer is None:
+        return len(running_tasks(home))
+    elb = home.access.client("elbv2")
+    found = calling(
+        "elbv2:DescribeTargetHealth",
+        elb.describe_target_health,
+        TargetGroupArn=home.balancer.target_group_arn,
+    )["TargetHealthDescriptions"]
+    return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
+
+
+def is_whole(home: NewHome) -> bool:
+    """Steady, with every desired task behind the load balancer and healthy there."""
+    service = describe(home)
+    return is_steady(service) and healthy_targets(home) >= service["desiredCount"]
