@@ -273,3 +273,17 @@ def test_a_socket_path_that_is_too_long_is_refused(tmp_path):
         assert "is too long for a unix socket" in stopped.stopped_reason
 
     play(scenario, deep)
+
+
+def test_what_is_played_differently_is_told(tmp_path):
+    async def scenario(stage):
+        seen = stage.run(
+            container("app", linuxParameters={"initProcessEnabled": True}),
+            ephemeralStorage={"sizeInGiB": 30},
+        )
+        await seen.status("RUNNING")
+        told = stage.runtime.not_imitated()
+        assert told[0].startswith("container app: initProcessEnabled is not played")
+        assert told[1:] == ["ephemeralStorage is not limited"]
+
+    play(scenario, tmp_path)

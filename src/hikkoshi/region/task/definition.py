@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from hikkoshi.region.engine.port import Ulimit
+from hikkoshi.region.task.gaps import not_implemented
 
 # Fargate's default since platform 1.4.0's later builds; older ones had 1024:4096 (facts, C9).
 DEFAULT_NOFILE = Ulimit("nofile", 65535, 65535)
@@ -134,9 +135,9 @@ class TaskDefinition:
 
 def read_definition(document: Mapping[str, Any]) -> TaskDefinition:
     """AWS's shape → values. Raises DefinitionError for what this region does not do."""
-    if document.get("pidMode") or document.get("proxyConfiguration"):
-        key = "pidMode" if document.get("pidMode") else "proxyConfiguration"
-        raise DefinitionError(f"{key} is not implemented by the local region")
+    missing = not_implemented(document)
+    if missing:
+        raise DefinitionError(f"{missing[0]} is not implemented by the local region")
     containers = tuple(_container(c) for c in document.get("containerDefinitions", ()))
     if not containers:
         raise DefinitionError("the task definition has no containerDefinitions")
@@ -187,7 +188,6 @@ def _volume(document: Mapping[str, Any]) -> str:
 
 def _container(document: Mapping[str, Any]) -> ContainerDefinition:
     name = str(document["name"])
-    _refuse_what_is_missing(name, document)
     ulimits = {u["name"]: _ulimit(u) for u in document.get("ulimits") or ()}
     ulimits.setdefault(DEFAULT_NOFILE.name, DEFAULT_NOFILE)
     credentials = document.get("repositoryCredentials") or {}
@@ -233,23 +233,6 @@ def _container(document: Mapping[str, Any]) -> ContainerDefinition:
         ),
         labels=tuple((document.get("dockerLabels") or {}).items()),
     )
-
-
-def _refuse_what_is_missing(name: str, document: Mapping[str, Any]) -> None:
-    """Keys that Fargate knows and this region would have to leave out in silence.
-
-    linuxParameters.initProcessEnabled asks for nothing: an engine reaps orphans anyway."""
-    linux = document.get("linuxParameters") or {}
-    asked = {
-        **{key: document.get(key) for key in ("environmentFiles", "systemControls")},
-        "credentialSpecs": document.get("credentialSpecs"),
-        "linuxParameters.capabilities.add": (linux.get("capabilities") or {}).get("add"),
-        "linuxParameters.tmpfs": linux.get("tmpfs"),
-        "linuxParameters.sharedMemorySize": linux.get("sharedMemorySize"),
-    }
-    for key, value in asked.items():
-        if value:
-            raise DefinitionError(f"container {name}: {key} is not implemented by the local region")
 
 
 def _words(value: Any) -> tuple[str, ...] | None:

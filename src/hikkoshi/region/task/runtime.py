@@ -17,6 +17,7 @@ from hikkoshi.region.ports import (
     TaskOrder,
     TaskState,
 )
+from hikkoshi.region.task.gaps import not_imitated
 from hikkoshi.region.task.life import TaskLife
 from hikkoshi.region.task.sampling import Sampler
 from hikkoshi.region.task.setup import Parts
@@ -66,6 +67,7 @@ class EcsTaskRuntime:
         self._lives: dict[str, TaskLife] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._close_s = close_s
+        self._differences: set[str] = set()
         self._sampler = Sampler(
             self._lives.values, self._parts.recorder, self._parts.clock, sample_every_s
         )
@@ -77,6 +79,7 @@ class EcsTaskRuntime:
             raise ValueError(f"task {order.task_arn} runs already")
         if self._sampling is None:
             self._sampling = asyncio.create_task(self._sampler.run(), name="usage sampler")
+        self._differences.update(not_imitated(order.definition))
         life = TaskLife(order, self._parts, publish)
         self._lives[order.task_arn] = life
         job = asyncio.create_task(life.run(), name=f"task {order.task_id}")
@@ -106,6 +109,10 @@ class EcsTaskRuntime:
         running = self._life(task_arn).running_container(container)
         result = await running.execute(command, running.spec.environment, timeout_s)
         return (TIMED_OUT_CODE if result.is_timed_out else result.code), result.output
+
+    def not_imitated(self) -> list[str]:
+        """What the tasks so far asked for and was played differently, for the report."""
+        return sorted(self._differences)
 
     def crash(self, task_arn: str, container: str) -> None:
         """SIGKILL to every process of a running container, as if it had crashed by itself: what
