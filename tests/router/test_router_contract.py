@@ -478,3 +478,21 @@ def test_a_stale_socket_of_a_killed_router_is_taken_over(
     wait_until(connects, "the second router listens")
     second.process.send_signal(signal.SIGTERM)
     assert second.process.wait(20) == 0
+
+
+def test_records_that_an_output_chokes_on_cost_only_themselves(
+    start_stand_in: Start, tmp_path: Path
+) -> None:
+    port = free_port()
+    router = start_stand_in(
+        f"[SERVICE]\n    Flush 0.05\n[INPUT]\n    Name forward\n    Listen 127.0.0.1\n"
+        f"    Port {port}\n[OUTPUT]\n    Name file\n    Match *\n    Path {tmp_path}/out\n"
+        "    Mkdir On\n"
+    )
+    with connected(port, router) as sender:
+        for number in range(8):  # more than an output has workers; no file can have this name
+            sender.sendall(msgpack.packb([f"bad\0{number}", 1, {"log": "x"}]))
+        sender.sendall(msgpack.packb(["good", 1, {"log": "y"}]))
+        wait_until((tmp_path / "out" / "good").exists, "the good record")
+    assert router.stop() == 0
+    assert "delivered=1 retried=0 dropped=8" in router.log()

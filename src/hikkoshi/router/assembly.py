@@ -79,7 +79,7 @@ def make_routes(configuration: Configuration, context: OutputContext) -> list[Ro
         )
         output = make_output(name, settings, context)
         _note_ignored(context.log, f"output:{name}", settings)
-        routes.append(Route(f"{name}.{index}", output, matches, limit))
+        routes.append(Route(f"{name}.{index}", output, matches, limit, context.log))
     return routes
 
 

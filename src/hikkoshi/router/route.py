@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from hikkoshi.router.event import Event
 from hikkoshi.router.inputs.base import Input
-from hikkoshi.router.port import Output, Result
+from hikkoshi.router.port import Log, Output, Result
 
 WORKERS = 4
 
@@ -42,12 +42,18 @@ class Route:
     """An output with its match and its workers, which are started as they are needed."""
 
     def __init__(
-        self, name: str, output: Output, matches: Callable[[str], bool], retry_limit: int | None
+        self,
+        name: str,
+        output: Output,
+        matches: Callable[[str], bool],
+        retry_limit: int | None,
+        log: Log,
     ) -> None:
         self.name = name
         self.output = output
         self.matches = matches
         self.retry_limit = retry_limit
+        self._log = log
         self._jobs: queue.SimpleQueue[tuple[Chunk, int, Callable[[Result], None]]]
         self._jobs = queue.SimpleQueue()
         self._threads = 0
@@ -69,7 +75,8 @@ class Route:
             chunk, _, done = self._jobs.get()
             try:
                 result = self.output.flush(chunk.tag, chunk.events)
-            except Exception:
-                done(Result.ERROR)
-                raise
+            except Exception as error:
+                # One record that nobody foresaw must not cost the worker.
+                self._log("error", f"output:{self.name}", f"{type(error).__name__}: {error}")
+                result = Result.ERROR
             done(result)
