@@ -79,7 +79,7 @@ def test_everything_a_reader_must_weigh_is_there(pages):
         "the task has no log router",
         "not tried",  # trials
         "1.2 s",
-        "breaks its limit of 300ms",
+        "(limit 300ms, broken)",
         "opens-a-connection-for-each-request",
         "saturates-task-cpu",
         "process 72: UPDATE items SET done = false WHERE id = 3",
