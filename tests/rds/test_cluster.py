@@ -8,7 +8,7 @@ import threading
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
-from conftest import PASSWORD, House, wait_until
+from rds_house import PASSWORD, House, wait_until
 
 
 def test_the_api_tells_the_pair(pair: House) -> None:

@@ -9,7 +9,7 @@ import time
 
 import psycopg
 import pytest
-from conftest import House, wait_until
+from rds_house import House, wait_until
 
 from hikkoshi.region.rds.processes import descendants, first_named
 

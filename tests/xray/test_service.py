@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from conftest import Api
+from xray_house import Api
 
 
 def client(api: Api) -> Any:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SOURCE, Api, StartSidecar, wait_until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from xray_house import SOURCE, Api, StartSidecar, wait_until
 
 SDK_PROGRAM = """
 import sys
