@@ -31,6 +31,8 @@ from hikkoshi.region.front.port import AwsError
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.1
 _RECORD_EVERY_S = 0.5
+_QUIET_S = 1.0
+"""Clients of a stopping process that have sent nothing for so long are taken to be idle."""
 
 Rows = Mapping[tuple[str, str], ServerRow]
 
@@ -59,6 +61,7 @@ class Balancer:
         self._holdings = Holdings()
         self._targets: dict[str, dict[str, Target]] = {}
         self._leaving: set[tuple[str, str]] = set()
+        self._quiet_since: dict[Process, tuple[int, float]] = {}
         self._current: Process | None = None
         self._stopping: list[Process] = []
         self._generation = 0
@@ -260,9 +263,9 @@ class Balancer:
                 for name in (target.server, target.spare)
                 if (group.backend, name) in seen
             )
-            if sessions and self._monotonic() < (target.drained_by or 0):
+            is_clear = not sessions and await self._end_quiet_processes(older)
+            if not is_clear and self._monotonic() < (target.drained_by or 0):
                 return False
-            await self._end_idle_processes(older)
             del targets[target.server]
             for name in (target.server, target.spare):
                 await self._tell(group, f"set server {{}}/{name} state maint")
@@ -280,12 +283,29 @@ class Balancer:
             await self._tell(group, f"set server {{}}/{target.server} state ready")
         return healthy.phase != target.phase
 
-    async def _end_idle_processes(self, older: Mapping[Process, Rows]) -> None:
-        """A process that is stopping cannot be told of changes. One that only has idle clients
-        left would send their next request to the target that is now leaving."""
+    async def _end_quiet_processes(self, older: Mapping[Process, Rows]) -> bool:
+        """Whether no process that is stopping can send a request to a target that leaves.
+
+        Such a process cannot be told of changes. One that only has idle clients is ended; one whose
+        clients are busy ends by itself, since each is told to close with its next answer."""
+        is_clear = True
         for process, rows in older.items():
-            if not any(row.sessions for (_, name), row in rows.items() if name == "BACKEND"):
+            if not process.is_alive:
+                continue
+            is_busy = any(row.sessions for (_, name), row in rows.items() if name == "BACKEND")
+            if not is_busy and self._is_quiet(process, rows):
                 await process.kill()
+            else:
+                is_clear = False
+        return is_clear
+
+    def _is_quiet(self, process: Process, rows: Rows) -> bool:
+        count = sum(row.requests for (_, name), row in rows.items() if name == "FRONTEND")
+        known, since = self._quiet_since.get(process, (-1, 0.0))
+        if known != count:
+            self._quiet_since[process] = (count, self._monotonic())
+            return False
+        return self._monotonic() - since >= _QUIET_S
 
     async def _look_at_stopping(self) -> dict[Process, Rows]:
         """What the processes that are ending still carry; those without a client are let go."""
@@ -294,6 +314,7 @@ class Balancer:
             if not process.is_alive:
                 process.hang_up()
                 self._stopping.remove(process)
+                self._quiet_since.pop(process, None)
                 continue
             try:
                 rows = await process.statistics()

@@ -193,7 +193,7 @@ def _added_headers(balancer: LoadBalancer, port: int) -> list[str]:
 def _actions(holdings: Holdings, actions: Sequence[Document], matches: str, port: int) -> list[str]:
     final = max(actions, key=lambda action: action.get("Order", 1))
     if final["Type"] == "fixed-response":
-        return [f"  http-request return {_fixed(final['FixedResponseConfig'])} if {matches}"]
+        return _return(_fixed(final["FixedResponseConfig"]), matches)
     if final["Type"] == "redirect":
         return _redirect(final["RedirectConfig"], matches, port)
     groups = [
@@ -201,7 +201,7 @@ def _actions(holdings: Holdings, actions: Sequence[Document], matches: str, port
     ]
     weighted = [(backend, weight) for backend, weight in groups if weight > 0]
     if not weighted:
-        return [f"  http-request return {_unavailable()} if {matches}"]
+        return _return(_unavailable(), matches)
     if len(weighted) == 1:
         return [f"  use_backend {weighted[0][0]} if {matches}"]
     total = sum(weight for _, weight in weighted)
@@ -211,6 +211,14 @@ def _actions(holdings: Holdings, actions: Sequence[Document], matches: str, port
         below += weight
         lines.append(f"  use_backend {backend} if {matches} {{ var(txn.die) -m int lt {below} }}")
     return [*lines, f"  use_backend {weighted[-1][0]} if {matches}"]
+
+
+def _return(answer: str, matches: str) -> list[str]:
+    """An answer of the load balancer's own, marked so that a 503 in it is left as it is."""
+    return [
+        f"  http-request set-var(txn.refused) bool(true) if {matches}",
+        f"  http-request return {answer} if {matches}",
+    ]
 
 
 def _fixed(config: Document) -> str:
@@ -302,8 +310,7 @@ def _backend(
         f"  timeout server {balancer.attributes['idle_timeout.timeout_seconds']}s",
         # Fail open: with no healthy target, all of them get requests.
         "  option allbackups",
-        "  http-request set-var(txn.refused) bool(true) if { nbsrv eq 0 }",
-        f"  http-request return {_unavailable()} if {{ nbsrv eq 0 }}",
+        *_return(_unavailable(), "{ nbsrv eq 0 }"),
     ]
     if group.health_check.is_enabled:
         lines += [

@@ -57,6 +57,8 @@ class ServerRow:
     check: str
     check_code: str
     sessions: int
+    requests: int = 0
+    """Since the process began; counted for frontends only."""
 
     @property
     def is_down(self) -> bool:
@@ -78,6 +80,7 @@ def read_statistics(text: str) -> dict[tuple[str, str], ServerRow]:
             check=cells[column["check_status"]].removeprefix("* "),
             check_code=cells[column["check_code"]],
             sessions=int(cells[column["scur"]] or 0),
+            requests=int(cells[column["req_tot"]] or 0),
         )
     return rows
 

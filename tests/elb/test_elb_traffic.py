@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from conftest import Backend, House, wait_until
+from elb_house import Backend, House, wait_until
 
 Make = Callable[[str], Backend]
 
@@ -150,6 +150,21 @@ def test_a_target_that_never_passes_is_unhealthy_and_gets_nothing(
 def test_a_bad_answer_is_502(house: House, backends: Make, path: str, status: int) -> None:
     _, _, port = serving(house, backends("a"))
     assert get(port, path)[0] == status
+
+
+def test_a_reset_on_a_kept_connection_is_502_as_well(house: House, backends: Make) -> None:
+    backend = backends("a")
+    _, _, port = serving(house, backend)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    statuses = []
+    for path in ("/", "/", "/reset"):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+    connection.close()
+    assert statuses == [200, 200, 502]
+    assert [path for path, _ in backend.seen].count("/reset") == 1
 
 
 def test_a_refused_connection_is_502_and_is_not_sent_elsewhere(
