@@ -22,7 +22,7 @@ from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.engine.embedded import EmbeddedEngine
 from hikkoshi.region.engine.port import Mount
 from hikkoshi.region.front.door import ApiFront
-from hikkoshi.region.intake.datadog import HOSTS, DatadogIntake
+from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
 from hikkoshi.region.payload import Payload, read_payload
@@ -105,6 +105,7 @@ class Region:
             recorder=self.recorder,
             account_id=payload.account_id,
             region=payload.region,
+            journal=ground.state / "ecs.jsonl",
         )
         self.rds = RdsService(
             ground,
@@ -142,7 +143,7 @@ class Region:
         await self._ground.add_address(METADATA_ADDRESS)
         undo.push_async_callback(self.names.close)
         await self.names.start(self._ground.resolver, 53)
-        for host in HOSTS:
+        for host in NAMES:
             self.names.set(host, [INTAKE_ADDRESS])
         undo.push_async_callback(self.intake.close)
         await self.intake.start(INTAKE_ADDRESS)
@@ -172,7 +173,13 @@ class Region:
             "stand_ins": sorted(
                 {*self.engine.stand_ins(), *self.intake.stand_ins(), *self.rds.stand_ins()}
             ),
-            "not_enforced": sorted({*self.engine.not_enforced(), *self.logs.not_imitated()}),
+            "not_enforced": sorted(
+                {
+                    *self.engine.not_enforced(),
+                    *self.logs.not_imitated(),
+                    *self.runtime.not_imitated(),
+                }
+            ),
             "versions": {},
         }
 

@@ -112,6 +112,12 @@ class Server(ThreadingHTTPServer):
         self.database = database
         self.is_stopping = False
 
+    def handle_error(self, request, client_address):
+        # A client that goes away is no event; anything else is.
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError):
+            log("broken", error=f"{type(error).__name__}: {error}")
+
 
 def log(event, **fields):
     print(json.dumps({"time": round(time.time(), 3), "event": event, **fields}), flush=True)
