@@ -150,6 +150,40 @@ while True:
     }
 
 
+async def gateway(engine, ground):
+    """What a task knows of the gateway stays true while other tasks come and go."""
+
+    def close(reader, writer):
+        writer.close()
+
+    listening = await asyncio.start_server(close, "10.0.0.1", 8099)
+    image = await engine.pull("localhost/python")
+    steps = []
+    boxes = []
+    for number in range(6):
+        box = await engine.create_sandbox(f"t{number}", cpu_vcpu=1, memory_mib=256, labels={})
+        boxes.append(box)
+    last = boxes[-1]
+    script = (
+        "import socket,time\n"
+        "while True:\n"
+        " s=socket.create_connection(('10.0.0.1',8099),2); s.close()\n"
+        " print('ok',flush=True); time.sleep(0.02)"
+    )
+    asker = await last.start(make_spec(image, ["python3", "-c", script]))
+    for box in boxes[:-1]:
+        steps.append((await asyncio.wait_for(asker.stdout.readline(), 10)).decode())
+        await box.remove()
+        # What was written before the removal is read away; what comes after it is what counts.
+        for _ in range(4):
+            steps.append((await asyncio.wait_for(asker.stdout.readline(), 10)).decode())
+    asker.kill()
+    end = await finish(asker)
+    await last.remove()
+    listening.close()
+    return {"steps": steps, "err": end["err"]}
+
+
 async def usage(engine, ground):
     """CPU of children that have ended is kept; files and sockets are counted."""
     script = """

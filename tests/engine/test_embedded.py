@@ -130,6 +130,12 @@ def test_the_network_of_tasks(perform):
     assert seen["again"] not in (one, two), "an address must rest before it is used again"
 
 
+def test_the_gateway_is_reached_while_other_tasks_leave(perform):
+    seen = perform("gateway")
+    assert seen["err"] == ""
+    assert set(seen["steps"]) == {"ok\n"}
+
+
 @pytest.mark.parametrize("without_cgroups", [False, True])
 def test_usage(perform, without_cgroups):
     seen = perform("usage", without_cgroups=without_cgroups)

@@ -35,7 +35,8 @@ RUN = Path("/run/hikkoshi")
 INTAKE_ADDRESS = "10.0.0.3"
 METADATA_ADDRESS = "169.254.170.2"
 API_PORT_INSIDE = 4566
-CA_INSIDE = "/run/hikkoshi-ca.pem"
+# Not under /run: FireLens lays the socket directory over /var/run, which is the same.
+CA_INSIDE = "/hikkoshi-ca.pem"
 
 
 async def main(ground: EmbeddedGround, context: RegionContext) -> None:

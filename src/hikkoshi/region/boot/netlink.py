@@ -44,9 +44,9 @@ def _link(index: int = 0, *, is_up: bool | None = None) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
 
 
-def bridge_message(name: str) -> bytes:
+def bridge_message(name: str, mac: bytes) -> bytes:
     info = attribute(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge"))
-    return _link(is_up=True) + _text(_IFLA_IFNAME, name) + info
+    return _link(is_up=True) + attribute(_IFLA_ADDRESS, mac) + _text(_IFLA_IFNAME, name) + info
 
 
 def veth_message(name: str, bridge: int, peer: str, peer_namespace: int, peer_mac: bytes) -> bytes:
@@ -103,10 +103,13 @@ class Netlink:
                 raise OSError(-number, f"{what}: {os.strerror(-number)}")
             return b""
 
-    def add_bridge(self, name: str) -> int:
-        """Make it, set it up, and answer its index."""
+    def add_bridge(self, name: str, mac: bytes) -> int:
+        """Make it, set it up, and answer its index.
+
+        Without an address of its own a bridge takes the lowest of its cables', and changes it when
+        that cable goes: every neighbour then talks to nobody until its ARP entry has aged."""
         flags = _ACK | _CREATE | _EXCLUSIVE
-        self._ask(_RTM_NEWLINK, flags, bridge_message(name), f"add bridge {name}")
+        self._ask(_RTM_NEWLINK, flags, bridge_message(name, mac), f"add bridge {name}")
         return self.index(name)
 
     def add_veth(self, name: str, bridge: int, namespace: int, mac: bytes) -> None:

@@ -80,7 +80,7 @@ class Network:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         with Netlink() as netlink:
             netlink.set_up(netlink.index("lo"))
-            bridge = netlink.add_bridge(BRIDGE)
+            bridge = netlink.add_bridge(BRIDGE, hardware_address(GATEWAY))
             netlink.add_address(bridge, GATEWAY, PREFIX)
             netlink.add_address(bridge, RESOLVER, PREFIX)
         open_low_ports()
