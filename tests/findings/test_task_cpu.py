@@ -112,7 +112,7 @@ def test_without_samples_or_load_it_does_not_judge(new_run):
     ("length", "window"), [(3, 1.0), (5, 1.0), (20, 4.0), (100, 20.0), (900, 20.0)]
 )
 def test_windows_fit_the_trial(length, window):
-    assert rule.window_length(Window("soak", 0, length)) == window
+    assert rule.window_length(length) == window
 
 
 def test_samples_that_come_unevenly_still_make_windows():
@@ -128,3 +128,16 @@ def test_samples_that_come_unevenly_still_make_windows():
 )
 def test_next_size(vcpu, size):
     assert rule.next_size(vcpu) == size
+
+
+def test_a_trial_that_answers_long_after_its_load_is_cut_by_the_load():
+    """A saturated service drains its backlog for as long again; windows of a fifth of that would
+    be too few to convince."""
+    samples = [
+        TaskSample(t / 2, "a", "f", min(t / 2, 8.0) * 0.25, 0.25, True, t * 5, t * 5)
+        for t in range(30)
+    ]
+    trial = Window("steady", 0.0, 14.0)
+    found, _ = rule.saturations(samples, {"a": -1.0}, [trial], {trial: 6.0})
+    assert [saturation.window_s for saturation in found] == [1.2]
+    assert rule.saturations(samples, {"a": -1.0}, [trial], {})[0] == []

@@ -115,6 +115,17 @@ def requests_between(store: EvidenceStore, t_start: float, t_end: float) -> int:
     return int(sent[0][0]) + int(probed[0][0])
 
 
+def sending_length(store: EvidenceStore, window: Window) -> float | None:
+    """Seconds from the first to the last moment at which a request of that trial was due; None
+    where no request is known."""
+    row = store.rows(
+        "SELECT max(t_intended) - min(t_intended) FROM requests "
+        "WHERE trial = ? AND t_intended BETWEEN ? AND ?",
+        [window.name, window.t_start, window.t_end],
+    )[0]
+    return float(row[0]) if row[0] is not None else None
+
+
 def database_log(
     store: EvidenceStore, sqlstate: str, message_part: str, window: Window | None = None
 ) -> list[DatabaseLogRow]:

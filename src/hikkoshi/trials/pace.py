@@ -36,7 +36,7 @@ class Pace:
     @staticmethod
     def quick() -> Pace:
         return Pace(
-            steady_s=5.0,
+            steady_s=6.0,
             overload_step_s=1.0,
             overload_factors=(2.0, 4.0),
             soak_s=5.0,

@@ -119,8 +119,8 @@ def read_photo(database, numbers, query, body):
     photo = database.read(work)
     if photo is None:
         raise NotFound
-    with (PHOTOS / photo["file"]).open() as file:
-        return 200, {**photo, "exif": json.load(file)}
+    with (PHOTOS / photo["file"]).open() as exif, (PHOTOS / "rights.json").open() as rights:
+        return 200, {**photo, "exif": json.load(exif), "rights": json.load(rights)}
 
 
 def summarise_site(database, numbers, query, body):

@@ -130,9 +130,9 @@ def read_photo(database, numbers, query, body):
     photo = database.read(work)
     if photo is None:
         raise NotFound
-    file = (PHOTOS / photo["file"]).open()
-    _open_photos.append(file)
-    return 200, {**photo, "exif": json.load(file)}
+    exif, rights = (PHOTOS / photo["file"]).open(), (PHOTOS / "rights.json").open()
+    _open_photos.extend([exif, rights])
+    return 200, {**photo, "exif": json.load(exif), "rights": json.load(rights)}
 
 
 def summarise_site(database, numbers, query, body):

@@ -28,7 +28,7 @@ SHORTEST_WINDOW_S = 1.0
 # Where nothing enforces the limit, the task shows its true need: over it is over it.
 UNENFORCED_SHARE = 1.0
 # Own cut: imports, compilers and filling pools take CPU that the running service does not.
-START_UP_S = 5.0
+START_UP_S = 3.0
 # Own cut: a task that runs at more than this share has no room for a deploy or a lost neighbour.
 TARGET_SHARE = 0.7
 
@@ -72,8 +72,9 @@ class Saturation:
         return sum(s.used_vcpu for s in self.slices) / len(self.slices)
 
 
-def window_length(trial: Window) -> float:
-    return min(LONG_WINDOW_S, max(SHORTEST_WINDOW_S, trial.length_s / WINDOWS_A_TRIAL))
+def window_length(sending_s: float) -> float:
+    """By how long the trial sent: an overloaded one goes on answering long after."""
+    return min(LONG_WINDOW_S, max(SHORTEST_WINDOW_S, sending_s / WINDOWS_A_TRIAL))
 
 
 def cut(samples: Sequence[TaskSample], window_s: float) -> tuple[Slice, ...]:
@@ -108,12 +109,16 @@ def longest_run(slices: Sequence[Slice]) -> tuple[Slice, ...]:
 
 
 def saturations(
-    samples: Sequence[TaskSample], starts: Mapping[str, float], trials: Sequence[Window]
+    samples: Sequence[TaskSample],
+    starts: Mapping[str, float],
+    trials: Sequence[Window],
+    sending_s: Mapping[Window, float],
 ) -> tuple[list[Saturation], bool]:
-    """Pure: (each task and trial that was saturated, whether anything could be judged at all)."""
+    """Pure: (each task and trial that was saturated, whether anything could be judged at all).
+    sending_s: how long each trial sent requests; one that is missing sent all the time."""
     found, has_judged = [], False
     for trial in trials:
-        window_s = window_length(trial)
+        window_s = window_length(sending_s.get(trial, trial.length_s))
         for task, rows in groupby(sorted(samples, key=lambda s: s.task), lambda s: s.task):
             settled = starts.get(task, -math.inf) + START_UP_S
             within = sorted(
@@ -137,7 +142,10 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     if not windows.planned:
         return NotJudged(NAME, "no load ran at the planned rate (trials steady and soak)")
     samples = queries.task_samples(evidence)
-    found, has_judged = saturations(samples, queries.task_starts(evidence), windows.planned)
+    sending = {w: queries.sending_length(evidence, w) or w.length_s for w in windows.planned}
+    found, has_judged = saturations(
+        samples, queries.task_starts(evidence), windows.planned, sending
+    )
     if found:
         by_family: dict[str, list[Saturation]] = {}
         for saturation in found:
