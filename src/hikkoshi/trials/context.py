@@ -16,7 +16,8 @@ from hikkoshi.trials.pace import Pace
 
 @dataclass
 class Context:
-    """`load_files` grows: each load that a trial sends leaves its results there."""
+    """`load_files` grows: each load that a trial sends leaves its results there.
+    `kept_rate`: the highest rate, in requests a second, at which the limits were seen to hold."""
 
     home: NewHome
     project: Project
@@ -25,6 +26,7 @@ class Context:
     progress: Progress
     directory: Path
     load_files: list[Path] = field(default_factory=list)
+    kept_rate: float | None = None
 
     @property
     def limits(self) -> Limits:

@@ -21,7 +21,8 @@ def try_overload(context: Context) -> TrialResult:
     """Held: when the load ends, the service is whole again within the limit for recovery."""
     t_start = time.time()
     rate = planned_rate(context)
-    knee, broke_at, notes = rate, None, []
+    knee, broke_at = context.kept_rate, None
+    notes: list[str] = []
     for factor in context.pace.overload_factors:
         asked = rate * factor
         with send(context, NAME, context.pace.overload_step_s, rate=asked) as sending:
@@ -51,20 +52,25 @@ def try_overload(context: Context) -> TrialResult:
         ),
     ]
     bad = measures.broken(kept)
-    found = (
-        f"the knee lies between {knee:.0f}/s and {broke_at:.0f}/s"
-        if broke_at is not None
-        else f"no knee up to {knee:.0f}/s, the most that was tried"
-    )
     return result(
         NAME,
         TITLE,
         t_start,
         Outcome.BROKE if bad else Outcome.HELD,
-        "; ".join([*bad, found]),
+        "; ".join([*bad, _say_knee(knee, broke_at)]),
         kept,
         notes,
     )
+
+
+def _say_knee(knee: float | None, broke_at: float | None) -> str:
+    if broke_at is None:
+        return (
+            "nothing was learned" if knee is None else f"no knee up to {knee:.0f}/s, the most tried"
+        )
+    if knee is None:
+        return f"the knee lies below {broke_at:.0f}/s: no rate that was tried kept the limits"
+    return f"the knee lies between {knee:.0f}/s and {broke_at:.0f}/s"
 
 
 def _is_over(context: Context, summary: measures.Summary) -> bool:

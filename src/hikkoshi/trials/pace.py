@@ -39,7 +39,7 @@ class Pace:
             steady_s=6.0,
             overload_step_s=1.0,
             overload_factors=(2.0, 4.0),
-            soak_s=5.0,
+            soak_s=4.0,
             warm_s=0.6,
             cool_s=0.6,
             fault_deadline_s=30.0,

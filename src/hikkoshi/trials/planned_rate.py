@@ -7,7 +7,7 @@ import time
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.sending import send
+from hikkoshi.trials.sending import planned_rate, send
 
 # A p99 of fewer requests is one outlier, not a percentile.
 LEAST_FOR_P99 = 100
@@ -49,6 +49,8 @@ def _hold(context: Context, name: str, title: str, duration_s: float) -> TrialRe
         Measure("p99 of the second half", late.p99_s, "s"),
     ]
     bad = measures.broken(kept)
+    if not bad:
+        context.kept_rate = max(context.kept_rate or 0.0, planned_rate(context))
     notes = [f"failures: {measures.say_causes(summary)}"] if summary.failed else []
     if summary.sent < LEAST_FOR_P99:
         notes.append(f"p99 of only {summary.sent} requests is weak evidence")
