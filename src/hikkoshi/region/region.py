@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ CA_INSIDE = "/hikkoshi-ca.pem"
 async def main(ground: EmbeddedGround, context: RegionContext) -> None:
     """The entry point. Every room that is opened is closed again, in reverse, whatever happens."""
     payload = read_payload(context.payload)
+    # While moto is imported in its thread, the loop waits this long for each turn, not 5 ms.
+    sys.setswitchinterval(0.0005)
     async with contextlib.AsyncExitStack() as undo:
         engine = await EmbeddedEngine.create(ground, images_of(payload, ground.state / "images"))
         region = Region(ground, context, payload, engine)

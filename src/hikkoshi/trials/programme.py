@@ -118,23 +118,13 @@ PROGRAMME: tuple[Trial, ...] = (
     Trial(SCP, SCP_TITLE, try_scp_swap, lambda p: _fault_s(p) + 3, _without_old_home),
 )
 
-NAMES: tuple[str, ...] = tuple(trial.name for trial in PROGRAMME)
-
 # How long the service may take to be whole again between two trials.
 BETWEEN_DEADLINE_S = 20.0
 
 
-def select(only: Sequence[str], skip: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials asked for. BadInput names an unknown one with those there are."""
-    for name in (*only, *skip):
-        if name not in NAMES:
-            raise BadInput(f"there is no trial {name!r}", fix=f"the trials are {', '.join(NAMES)}")
-    chosen = tuple(
-        trial for trial in PROGRAMME if (not only or trial.name in only) and trial.name not in skip
-    )
-    if not chosen:
-        raise BadInput("no trial is left to be tried", fix="leave out fewer of them")
-    return chosen
+def trials_named(names: Sequence[str]) -> tuple[Trial, ...]:
+    """In the order of the programme."""
+    return tuple(trial for trial in PROGRAMME if trial.name in names)
 
 
 def run_programme(context: Context, trials: Sequence[Trial]) -> tuple[TrialResult, ...]:

@@ -1,0 +1,111 @@
+"""A rehearsal carried out in a region that runs: home, programme, evidence, verdict, report."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hikkoshi
+from hikkoshi.base.clock import SystemClock
+from hikkoshi.cli.plan import Plan
+from hikkoshi.evidence.build import build_store
+from hikkoshi.evidence.recorder import JsonlRecorder
+from hikkoshi.findings.judge import judge
+from hikkoshi.load.results import write_csv
+from hikkoshi.model.project import Project
+from hikkoshi.model.trials import Progress, TrialResult, Verdict
+from hikkoshi.report.html import render_html
+from hikkoshi.report.json import to_json
+from hikkoshi.trials.access import Access
+from hikkoshi.trials.bring_up import bring_up
+from hikkoshi.trials.context import Context
+from hikkoshi.trials.names import NAMES
+from hikkoshi.trials.programme import run_programme, trials_named
+from hikkoshi.trials.verdict import decide
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of the programme. facts: the region's own `status`."""
+
+    results: tuple[TrialResult, ...]
+    facts: dict[str, Any]
+    adapted: tuple[str, ...]
+    load_files: tuple[Path, ...]
+
+
+def try_all(plan: Plan, run: Path, endpoint: str, progress: Progress) -> Tried:
+    """Bring the home up in the region at `endpoint`, and run the programme."""
+    access = Access(endpoint, plan.project.settings.region)
+    with contextlib.closing(JsonlRecorder(run / "records" / "trials", SystemClock())) as recorder:
+        home = bring_up(access, plan.project, lambda what: progress.say(f"bringing up: {what}"))
+        context = Context(home, plan.project, plan.pace, recorder, progress, run)
+        results = run_programme(context, trials_named(plan.trials))
+        facts = access.ask("status")
+        access.ask("flush", {})
+        return Tried(results, facts, home.adapted, tuple(context.load_files))
+
+
+def conclude(
+    plan: Plan,
+    run: Path,
+    run_id: str,
+    t_start: float,
+    tried: Tried,
+) -> Verdict:
+    """Build the store, judge it, and write verdict.json and report.html."""
+    (run / "load").mkdir(exist_ok=True)
+    write_csv(tried.load_files, run / "load" / "requests.csv")
+    store = build_store(
+        [run / "records" / "trials", run / "records" / "region"],
+        [run / "load" / "requests.csv"],
+        run / "evidence.duckdb",
+        service=plan.project.service,
+        meta=_meta(plan.project),
+    )
+    with contextlib.closing(store):
+        judgement = judge(store)
+        left_out = [name for name in NAMES if name not in plan.trials]
+        readiness, reasons = decide(tried.results, judgement, left_out)
+        verdict = Verdict(
+            run_id=run_id,
+            directory=str(plan.project.directory),
+            service=plan.project.service,
+            readiness=readiness,
+            reasons=reasons,
+            trials=tried.results,
+            judgement=judgement,
+            engine=str(tried.facts["engine"]),
+            stand_ins=tuple(tried.facts["stand_ins"]),
+            not_enforced=tuple(tried.facts["not_enforced"]),
+            shortened_timers=tuple(plan.timers.shortened()),
+            adapted=tried.adapted,
+            t_start=t_start,
+            t_end=time.time(),
+            versions={
+                "hikkoshi": hikkoshi.__version__,
+                "python": platform.python_version(),
+                "kernel": platform.release(),
+                **tried.facts.get("versions", {}),
+            },
+        )
+        (run / "verdict.json").write_text(to_json(verdict), "utf-8")
+        (run / "report.html").write_text(render_html(verdict, store), "utf-8")
+    return verdict
+
+
+def _meta(project: Project) -> dict[str, str]:
+    """What the rules need to know of the service beside what was measured."""
+    service = project.service_definition
+    desired = int(service.get("desiredCount", 1))
+    percent = int(service.get("deploymentConfiguration", {}).get("maximumPercent", 200))
+    return {
+        "task_cpu": str(project.task_definition.get("cpu", "")),
+        "task_memory": str(project.task_definition.get("memory", "")),
+        "desired_count": str(desired),
+        "maximum_tasks": str(desired * percent // 100),
+    }
