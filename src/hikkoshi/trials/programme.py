@@ -11,15 +11,10 @@ from hikkoshi.base.errors import BadInput, HikkoshiError
 from hikkoshi.model.project import Project
 from hikkoshi.model.trials import Outcome, TrialResult
 from hikkoshi.trials.access import wait_until
+from hikkoshi.trials.bad_deploy import NAME as BAD
+from hikkoshi.trials.bad_deploy import TITLE as BAD_TITLE
+from hikkoshi.trials.bad_deploy import try_bad_deploy
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.deploys import (
-    BAD,
-    BAD_TITLE,
-    ROLLING,
-    ROLLING_TITLE,
-    try_bad_deploy,
-    try_rolling_deploy,
-)
 from hikkoshi.trials.failover import Failover
 from hikkoshi.trials.faults import try_fault
 from hikkoshi.trials.kill_task import KillTask
@@ -34,6 +29,9 @@ from hikkoshi.trials.planned_rate import SOAK_TITLE, STEADY_TITLE, try_soak, try
 from hikkoshi.trials.probing import NAME as PROBING
 from hikkoshi.trials.probing import TITLE as PROBING_TITLE
 from hikkoshi.trials.probing import try_one_by_one
+from hikkoshi.trials.rolling_deploy import NAME as ROLLING
+from hikkoshi.trials.rolling_deploy import TITLE as ROLLING_TITLE
+from hikkoshi.trials.rolling_deploy import try_rolling_deploy
 from hikkoshi.trials.router_crash import RouterCrash
 from hikkoshi.trials.synthetic_trial import NAME as SYNTHETIC
 from hikkoshi.trials.synthetic_trial import TITLE as SYNTHETIC_TITLE
