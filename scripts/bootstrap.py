@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-uv"
 INDEX = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
 PYPI_SIMPLE = "https://pypi.org/simple"
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def main() -> int:
@@ -31,12 +32,18 @@ def main() -> int:
         print("Name another: make setup PYTHON=/path/to/python3.11", file=sys.stderr)
         return 2
     uv = find_uv() or install_uv_with_pip() or unpack_uv_wheel()
-    env = os.environ | {"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv")}
+    env = os.environ | {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
+    }
     if INDEX is None:
         env.setdefault("UV_LINK_MODE", "copy" if os.environ.get("CI") else "hardlink")
     print("Setting up .venv (once; about a minute with an empty cache) ...", flush=True)
     done = subprocess.run(
-        [uv, "sync", "--frozen", "--quiet", "--python", sys.executable], cwd=ROOT, env=env, check=False
+        [uv, "sync", "--frozen", "--quiet", "--python", sys.executable],
+        cwd=ROOT,
+        env=env,
+        check=False,
     )
     if done.returncode:
         print("uv could not make .venv; its reason is above.", file=sys.stderr)
@@ -63,7 +70,12 @@ def install_uv_with_pip() -> str | None:
                 continue
         elif not has_module("pip"):
             continue
-        if run([*pip, "install", "--quiet", "--no-deps", "--target", str(TOOLS), "--upgrade", "uv"]) == 0:
+        if (
+            run(
+                [*pip, "install", "--quiet", "--no-deps", "--target", str(TOOLS), "--upgrade", "uv"]
+            )
+            == 0
+        ):
             return str(TOOLS / "bin" / "uv")
     return None
 
@@ -81,7 +93,9 @@ def run(command: list[str]) -> int:
 def unpack_uv_wheel() -> str:
     """The newest uv wheel for this machine, from the index's JSON form (PEP 691), checked by hash."""
     page = f"{(INDEX or PYPI_SIMPLE).rstrip('/')}/uv/"
-    request = urllib.request.Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    request = urllib.request.Request(
+        page, headers={"Accept": "application/vnd.pypi.simple.v1+json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         files = json.load(answer)["files"]
     libc = "musllinux" if platform.libc_ver()[0] != "glibc" else "manylinux"
@@ -94,7 +108,9 @@ def unpack_uv_wheel() -> str:
         and not file.get("yanked")
     ]
     if not wheels:
-        raise SystemExit(f"no uv wheel for {libc} {machine}; install uv yourself, then run make again")
+        raise SystemExit(
+            f"no uv wheel for {libc} {machine}; install uv yourself, then run make again"
+        )
     chosen = max(wheels, key=lambda file: version_key(file["filename"]))
     url = urllib.parse.urljoin(page, chosen["url"])
     with urllib.request.urlopen(url, timeout=120) as answer:

@@ -8,10 +8,10 @@ from typing import Any
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.fargate.definition import check_task_definition
+from hikkoshi.fargate.references import secret_name, target_group_name
 from hikkoshi.model.project import Project, Settings
 from hikkoshi.project.aws_shapes import check_shape, input_shape
 from hikkoshi.project.documents import Document, nearest, read_document
-from hikkoshi.fargate.references import secret_name, target_group_name
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
 
@@ -84,8 +84,8 @@ def _check_database(document: Document, settings: Settings) -> None:
     if database.image is not None:
         raise document.refuse(
             ("database", "image"),
-            f"the database image {database.image!r} cannot be reached: the region plays Aurora with "
-            "PostgreSQL processes of its own and pulls no database image",
+            f"the database image {database.image!r} cannot be reached: the region plays Aurora "
+            "with PostgreSQL processes of its own and pulls no database image",
             "take `image` out",
         )
     if database.engine != "aurora-postgresql":
