@@ -12,24 +12,27 @@ setup: .venv/.ready        ## the project's own environment in .venv
 .venv/.ready: uv.lock pyproject.toml scripts/bootstrap.py
 	@$(PYTHON) scripts/bootstrap.py
 
+.venv/.ready-dev: .venv/.ready
+	@$(PYTHON) scripts/bootstrap.py --dev
+
 rehearse: setup            ## rehearse examples/genba/after; ends with the verdict
 	@$(BIN)/hikkoshi rehearse examples/genba/after $(ARGS)
 
-test: setup lint types     ## every check and every test
+test: .venv/.ready-dev lint types     ## every check and every test
 	@$(BIN)/pytest $(ARGS)
 
-lint: setup                ## ruff
+lint: .venv/.ready-dev                ## ruff
 	@$(BIN)/ruff check src tests bench examples scripts
 	@$(BIN)/ruff format --check src tests bench examples scripts
 
-types: setup               ## mypy, strict
+types: .venv/.ready-dev               ## mypy, strict
 	@$(BIN)/mypy
 
-format: setup              ## let ruff rewrite
+format: .venv/.ready-dev              ## let ruff rewrite
 	@$(BIN)/ruff check --fix src tests bench examples scripts
 	@$(BIN)/ruff format src tests bench examples scripts
 
-bench: setup               ## the measures, as ratios, on this machine
+bench: .venv/.ready-dev               ## the measures, as ratios, on this machine
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
 clean:                     ## remove what was made here

@@ -25,31 +25,42 @@ PYPI_SIMPLE = "https://pypi.org/simple"
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - this script is what tells an older Python so
         found = ".".join(map(str, sys.version_info[:3]))
         print(f"hikkoshi needs Python 3.11 or newer; {sys.executable} is {found}.", file=sys.stderr)
         print("Name another: make setup PYTHON=/path/to/python3.11", file=sys.stderr)
         return 2
     uv = find_uv() or install_uv_with_pip() or unpack_uv_wheel()
+    is_for_work = "--dev" in arguments
+    what = "the tools for its tests" if is_for_work else "what it needs"
+    print(
+        f"Setting up .venv with {what} (once; under a minute with an empty cache) ...", flush=True
+    )
+    code = sync(uv, is_for_work)
+    if code == 0:
+        (ROOT / ".venv" / (".ready-dev" if is_for_work else ".ready")).touch()
+    return code
+
+
+def sync(uv: str, is_for_work: bool) -> int:
+    """uv's own certificates first, then the system's: a company's proxy has its own authority."""
+    command = [uv, "sync", "--frozen", "--quiet", "--inexact", "--python", sys.executable]
+    if not is_for_work:
+        command.append("--no-dev")
     env = os.environ | {
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
     }
-    if INDEX is None:
-        env.setdefault("UV_LINK_MODE", "copy" if os.environ.get("CI") else "hardlink")
-    print("Setting up .venv (once; about a minute with an empty cache) ...", flush=True)
-    done = subprocess.run(
-        [uv, "sync", "--frozen", "--quiet", "--python", sys.executable],
-        cwd=ROOT,
-        env=env,
-        check=False,
-    )
-    if done.returncode:
-        print("uv could not make .venv; its reason is above.", file=sys.stderr)
-        return done.returncode
-    (ROOT / ".venv" / ".ready").touch()
-    return 0
+    first = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if first.returncode == 0:
+        return 0
+    env |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
+    if subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False).returncode == 0:
+        return 0
+    print(first.stderr, file=sys.stderr)
+    print("uv could not make .venv; its reason is above.", file=sys.stderr)
+    return first.returncode
 
 
 def find_uv() -> str | None:
@@ -91,7 +102,7 @@ def run(command: list[str]) -> int:
 
 
 def unpack_uv_wheel() -> str:
-    """The newest uv wheel for this machine, from the index's JSON form (PEP 691), checked by hash."""
+    """The newest uv wheel for this machine, by the index's JSON form (PEP 691); its hash is checked."""
     page = f"{(INDEX or PYPI_SIMPLE).rstrip('/')}/uv/"
     request = urllib.request.Request(
         page, headers={"Accept": "application/vnd.pypi.simple.v1+json"}
@@ -134,4 +145,4 @@ def version_key(filename: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
