@@ -102,7 +102,7 @@ def run(command: list[str]) -> int:
 
 
 def unpack_uv_wheel() -> str:
-    """The newest uv wheel for this machine, by the index's JSON form (PEP 691); its hash is checked."""
+    """The newest uv wheel for this machine, from the index's JSON form (PEP 691), by hash."""
     page = f"{(INDEX or PYPI_SIMPLE).rstrip('/')}/uv/"
     request = urllib.request.Request(
         page, headers={"Accept": "application/vnd.pypi.simple.v1+json"}
