@@ -102,10 +102,13 @@ def database_samples(store: EvidenceStore, window: Window) -> list[DatabaseSampl
     return [DatabaseSample(*row) for row in rows]
 
 
-def requests_between(store: EvidenceStore, t_start: float, t_end: float) -> int:
-    """Requests of the load generator sent in [t_start, t_end], of every trial, probes included."""
+def answered_between(store: EvidenceStore, t_start: float, t_end: float) -> int:
+    """Requests of the load generator sent in [t_start, t_end] that the service answered without a
+    failure of its own (status under 500), of every trial, probes included. One that failed may
+    not have come as far as the database."""
     sent = store.rows(
-        "SELECT count(*) FROM requests WHERE coalesce(t_sent, t_intended) BETWEEN ? AND ?",
+        "SELECT count(*) FROM requests "
+        "WHERE status < 500 AND coalesce(t_sent, t_intended) BETWEEN ? AND ?",
         [t_start, t_end],
     )
     probed = store.rows(

@@ -96,7 +96,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     if not seen:
         return NotJudged(NAME, "the database was not sampled during steady or soak")
     if all(sessions.requests < LEAST_REQUESTS for sessions in seen):
-        return NotJudged(NAME, f"steady and soak sent fewer than {LEAST_REQUESTS} requests")
+        return NotJudged(NAME, f"steady and soak had fewer than {LEAST_REQUESTS} answers")
     judged = [(level, sessions) for sessions in seen if (level := certainty_of(sessions))]
     if not judged:
         return None
@@ -110,7 +110,7 @@ def _look(evidence: EvidenceStore, window: Window) -> Sessions | None:
         return None
     refused = queries.database_log(evidence, "53300", "too many clients", window)
     # Requests are counted between the samples, so that the window's edges cancel out.
-    requests = queries.requests_between(evidence, samples[0].t, samples[-1].t)
+    requests = queries.answered_between(evidence, samples[0].t, samples[-1].t)
     return count(samples, window, requests, len(refused))
 
 
@@ -123,7 +123,7 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
     numbers = [
         Evidence(
             "database sessions per request",
-            f"{ratio:.2f} ({counted} sessions, {seen.requests} requests, in {window.name}; "
+            f"{ratio:.2f} ({counted} sessions, {seen.requests} answered, in {window.name}; "
             f"up to {seen.samples} more left out as the region's own sampling)",
             f"{FACT_PER_REQUEST} is a fact, {CHURN_PER_REQUEST} is churn",
             window.t_start,
@@ -133,7 +133,7 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
     numbers += _limits(evidence, seen)
     subject = evidence.meta().get("service") or "the service"
     summary = (
-        f"{subject} {verb} {counted} database sessions for {seen.requests} requests "
+        f"{subject} {verb} {counted} database sessions for {seen.requests} answered requests "
         f"({ratio:.2f} per request)."
     )
     return Finding(NAME, level, subject, summary, tuple(numbers), _ADVICE)
