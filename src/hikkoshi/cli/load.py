@@ -96,7 +96,12 @@ def attack(**options: Any) -> None:
 @click.option("--json", "is_json", is_flag=True, help="As JSON, alone on stdout.")
 @click.option("--hdr", is_flag=True, help="The latencies as HdrHistogram's plotters read them.")
 def report(files: tuple[Path, ...], is_json: bool, hdr: bool) -> None:
-    """Figures of results that were kept with -o (all files of one run)."""
+    """Figures of results that were kept with -o (all files of one run).
+
+    \b
+    Example:
+      hikkoshi load report run.load --json
+    """
     with _told():
         summary = summarize_files(files)
         if hdr:
@@ -111,7 +116,12 @@ def report(files: tuple[Path, ...], is_json: bool, hdr: bool) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
 def export(files: tuple[Path, ...], output: Path) -> None:
-    """Every request as a row of CSV with a header line."""
+    """Every request as a row of CSV with a header line.
+
+    \b
+    Example:
+      hikkoshi load export run.load -o requests.csv
+    """
     with _told():
         count = write_csv(files, output)
     print(f"{count} rows in {output}", file=sys.stderr)

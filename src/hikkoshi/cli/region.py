@@ -100,6 +100,11 @@ def down(directory: Path | None, every: bool) -> None:
     """End the region of DIRECTORY, or the one that `hikkoshi up` alone started.
 
     Also removes what is left of one whose processes were killed. Idempotent.
+
+    \b
+    Examples:
+      hikkoshi down examples/genba/after
+      hikkoshi down --all
     """
     states = [region_state(directory)]
     if every:
@@ -112,7 +117,12 @@ def down(directory: Path | None, every: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the regions as JSON.")
 def status(as_json: bool) -> None:
-    """Show this user's regions, where their API is, and which doors lead into them."""
+    """Show this user's regions, where their API is, and which doors lead into them.
+
+    \b
+    Example:
+      hikkoshi status --json
+    """
     found = [_describe(record, alive) for record, alive in find_regions(region_index())]
     if as_json:
         click.echo(json.dumps(found, indent=1))

@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 def synthetic() -> None:
     """Expected requests with expected answers, from a file of YAML."""
 
