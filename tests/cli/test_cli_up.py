@@ -24,8 +24,8 @@ TASK = {
             "name": "sleeper",
             "image": "localhost/host",
             "essential": True,
-            "command": ["sleep", "600"],
-            "stopTimeout": 2,
+            # As process 1 of its container a bare `sleep` would not hear SIGTERM.
+            "command": ["sh", "-c", "trap 'exit 7' TERM; sleep 600 & wait"],
         }
     ],
 }
@@ -107,7 +107,7 @@ def test_a_task_lives_and_ends_as_boto3_and_its_waiters_see_it(hikkoshi, up):
         assert task["stoppedReason"] == "the test is over"
         assert task["stopCode"] == "UserInitiated"
         (container,) = task["containers"]
-        assert container["exitCode"] == 128 + signal.SIGTERM
+        assert container["exitCode"] == 7
     assert len(processes_in(hikkoshi)) > 2, "the search sees what runs"
     assert hikkoshi("down").code == 0
     assert_nothing_is_left(hikkoshi)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -46,23 +47,19 @@ def up(directory: Path | None, port: int, detach: bool, fast: bool, engine: str)
     refuse_docker(engine)
     project = load_project(directory) if directory else None
     timers = Timers.for_rehearsal() if fast else Timers.as_aws()
-    handle = launch(launch_settings(project, directory, timers, port=port, is_detached=detach))
-    try:
+    with contextlib.ExitStack() as undo:
+        handle = launch(launch_settings(project, directory, timers, port=port, is_detached=detach))
+        undo.callback(handle.stop)
         handle.wait_ready()
-    except BaseException:
-        handle.stop()
-        raise
-    click.echo(f"The local region answers at {handle.api_url}", err=True)
-    for meaning, aws, used in timers.shortened():
-        click.echo(f"  shortened: {meaning} {used:g} s (AWS: {aws:g} s)", err=True)
-    click.echo(f"export AWS_ENDPOINT_URL={handle.api_url}")
-    if detach:
-        return
-    click.echo("Ctrl-C ends it.", err=True)
-    try:
+        click.echo(f"The local region answers at {handle.api_url}", err=True)
+        for meaning, aws, used in timers.shortened():
+            click.echo(f"  shortened: {meaning} {used:g} s (AWS: {aws:g} s)", err=True)
+        click.echo(f"export AWS_ENDPOINT_URL={handle.api_url}")
+        if detach:
+            undo.pop_all()
+            return
+        click.echo("Ctrl-C ends it.", err=True)
         handle.wait_ended()
-    finally:
-        handle.stop()
 
 
 def launch_settings(
