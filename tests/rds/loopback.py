@@ -83,8 +83,12 @@ class LoopbackGround:
         self.state = state
         self.instances: list[LoopbackInstance] = []
         self.doors: dict[int, socket.socket] = {}
+        self.slow: dict[str, asyncio.Event] = {}
+        """Instances whose address comes only when their event is set."""
 
     async def create_instance(self, name: str) -> LoopbackInstance:
+        if (slow := self.slow.get(name)) is not None:
+            await slow.wait()
         number = next(_next)
         address = f"127.77.{os.getpid() % 250}.{number % 250 + 1}"
         instance = LoopbackInstance(name, address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 
 import psycopg
 import pytest
-from rds_house import House, wait_until
+from rds_house import PASSWORD, House, wait_until
 
 from hikkoshi.region.rds.processes import descendants, first_named
 
@@ -251,3 +252,35 @@ def test_deleting_leaves_nothing(fresh: House) -> None:
         lambda: not [pid for pid in processes if os.path.exists(f"/proc/{pid}")],
         "no process is left",
     )
+
+
+def test_a_reader_never_overtakes_its_writer(fresh: House) -> None:
+    """The writer's address came later than the reader's: the reader then had nothing to copy."""
+
+    async def hold() -> asyncio.Event:
+        held = asyncio.Event()
+        fresh.ground.slow["rds-race-1"] = held
+        return held
+
+    async def let_go(held: asyncio.Event) -> None:
+        held.set()
+
+    held = fresh.run(hold())
+    fresh.rds.create_db_cluster(
+        DBClusterIdentifier="race",
+        Engine="aurora-postgresql",
+        MasterUsername="genba",
+        MasterUserPassword=PASSWORD,
+    )
+    waiter = fresh.rds.get_waiter("db_cluster_available")
+    waiter.wait(DBClusterIdentifier="race", WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
+    for number in (1, 2):
+        fresh.rds.create_db_instance(
+            DBInstanceIdentifier=f"race-{number}",
+            DBClusterIdentifier="race",
+            DBInstanceClass="db.t4g.medium",
+            Engine="aurora-postgresql",
+        )
+    fresh.run(let_go(held))
+    fresh.wait("race")
+    assert fresh.writer("race") == "race-1"

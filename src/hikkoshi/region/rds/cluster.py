@@ -102,10 +102,11 @@ class DatabaseCluster:
 
     async def add(self, member: InstanceRecord) -> None:
         """Bring an instance up: the writer on the volume, a reader as its copy."""
-        instance = await self._around.ground.create_instance(f"rds-{member.identifier}")
-        self._instances[member.identifier] = instance
-        await self._volume.wait()
+        # The lock is given in the order of asking: a reader never overtakes its writer.
         async with self._lock:
+            instance = await self._around.ground.create_instance(f"rds-{member.identifier}")
+            self._instances[member.identifier] = instance
+            await self._volume.wait()
             server = self._server(member.identifier, instance)
             if member.identifier == self.record.writer:
                 await self._add_writer(server)
