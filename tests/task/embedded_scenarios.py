@@ -251,7 +251,7 @@ async def firelens(house):
     )
     routed = house.lines(seen, "router")
     started = [seen.container("router").last_status, seen.container("app").last_status]
-    house.runtime.crash(seen.arn, "router")
+    await house.runtime.crash(seen.arn, "router")
     await seen.until(lambda s: s.containers[0].last_status == "STOPPED", "the router crashed")
     code, output = await house.runtime.execute(seen.arn, "app", ["/bin/echo", "alive"], 10.0)
     await house.stop(seen)

@@ -430,11 +430,11 @@ def test_a_crash_on_demand_is_the_containers_own(tmp_path):
     async def scenario(stage):
         seen = stage.run(container("app"), sidecar("router"))
         running = await seen.status("RUNNING")
-        stage.runtime.crash(running.task_arn, "router")
+        await stage.runtime.crash(running.task_arn, "router")
         state = await seen.until(lambda s: s.containers[1].exit_code == 137, "crashed")
         assert (state.last_status, state.desired_status) == ("RUNNING", "RUNNING")
         with pytest.raises(LookupError, match=r"router .* is not running"):
-            stage.runtime.crash(running.task_arn, "router")
+            await stage.runtime.crash(running.task_arn, "router")
 
     play(scenario, tmp_path)
 

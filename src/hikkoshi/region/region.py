@@ -208,8 +208,8 @@ class Region:
         return {"code": code, "output": output.decode("utf-8", "replace")}
 
     async def _crash(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self.runtime.crash(str(asked["task"]), str(asked["container"]))
-        return {}
+        code = await self.runtime.crash(str(asked["task"]), str(asked["container"]))
+        return {"exit_code": code}
 
     async def _flush(self, asked: dict[str, Any]) -> dict[str, Any]:
         await asyncio.to_thread(self.recorder.flush)

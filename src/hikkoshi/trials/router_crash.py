@@ -19,8 +19,7 @@ class RouterCrash:
     _home: NewHome
     _task: str
     _container: str
-    _runtime_id: str
-    _proof: str | None = None
+    _exit_code: int | None = None
 
     def prepare(self, context: Context) -> NotPossible | None:
         self._home = context.home
@@ -35,27 +34,26 @@ class RouterCrash:
         if not tasks:
             return NotPossible("no task is running")
         self._task, self._container = tasks[0]["taskArn"], routers[0]["name"]
-        self._runtime_id = self._find(tasks[0]).get("runtimeId", "")
         return None
 
     def inject(self) -> None:
-        self._home.access.ask("crash", {"task": self._task, "container": self._container})
+        answer = self._home.access.ask("crash", {"task": self._task, "container": self._container})
+        self._exit_code = answer["exit_code"]
 
     def proof(self) -> str | None:
-        if self._proof is None:
-            ecs = self._home.access.client("ecs")
-            task = calling(
-                "ecs:DescribeTasks",
-                ecs.describe_tasks,
-                cluster=self._home.cluster,
-                tasks=[self._task],
-            )["tasks"][0]
-            router = self._find(task)
-            if router.get("lastStatus") == "STOPPED":
-                self._proof = f"{self._container} is STOPPED, exit code {router.get('exitCode')}"
-            elif router.get("runtimeId") != self._runtime_id:
-                self._proof = f"{self._container} was restarted as {router.get('runtimeId')}"
-        return self._proof
+        """Its process ended; ECS then shows it stopped, or (restartPolicy) running again."""
+        if self._exit_code is None:
+            return None
+        ecs = self._home.access.client("ecs")
+        task = calling(
+            "ecs:DescribeTasks",
+            ecs.describe_tasks,
+            cluster=self._home.cluster,
+            tasks=[self._task],
+        )["tasks"][0]
+        status = self._find(task).get("lastStatus")
+        now = "was restarted by its restartPolicy" if status == "RUNNING" else f"is {status}"
+        return f"{self._container} ended with exit code {self._exit_code} and {now}"
 
     def t_detected(self, t_injected: float) -> float | None:
         return None

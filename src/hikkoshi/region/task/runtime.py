@@ -114,10 +114,12 @@ class EcsTaskRuntime:
         """What the tasks so far asked for and was played differently, for the report."""
         return sorted(self._differences)
 
-    def crash(self, task_arn: str, container: str) -> None:
+    async def crash(self, task_arn: str, container: str) -> int:
         """SIGKILL to every process of a running container, as if it had crashed by itself: what
-        follows is up to essential and restartPolicy. LookupError as `execute`."""
-        self._life(task_arn).running_container(container).kill()
+        follows is up to essential and restartPolicy. The exit code; LookupError as `execute`."""
+        running = self._life(task_arn).running_container(container)
+        running.kill()
+        return (await running.wait()).code
 
     def _life(self, task_arn: str) -> TaskLife:
         life = self._lives.get(task_arn)
