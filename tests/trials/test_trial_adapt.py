@@ -6,11 +6,13 @@ import copy
 
 import pytest
 
+from hikkoshi.model.project import HealthCheck, Seconds
 from hikkoshi.trials.adapt import (
     adapt_service_definition,
     adapt_task_definition,
     application_container,
     lay_over,
+    lengthen_grace,
 )
 
 HERE = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:prod/db-ZZZZZZ"
@@ -119,6 +121,24 @@ def test_what_is_left_out_of_a_service_is_said():
     )
     assert "serviceRegistries" not in adapted
     assert any("Cloud Map is not implemented" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("own", "check", "expected"),
+    [
+        (None, HealthCheck(interval=Seconds(30), unhealthy_threshold=2), 60),
+        (5, HealthCheck(interval=Seconds(10), unhealthy_threshold=2), 20),
+        (0, HealthCheck(interval=Seconds(0.5), unhealthy_threshold=3), 2),
+        (60, HealthCheck(interval=Seconds(10), unhealthy_threshold=2), 60),
+        (20, HealthCheck(interval=Seconds(10), unhealthy_threshold=2), 20),
+    ],
+)
+def test_a_slow_start_has_as_long_as_the_checks_in_aws_would_give_it(own, check, expected):
+    service = {"serviceName": "s"} | ({} if own is None else {"healthCheckGracePeriodSeconds": own})
+    changed, note = lengthen_grace(service, check)
+    assert changed == {"serviceName": "s", "healthCheckGracePeriodSeconds": expected}
+    assert bool(note) is (expected != (own or 0))
+    assert (f"{expected} (yours: {own or 0})" in note) is bool(note)
 
 
 def test_environment_is_laid_over_one_container_only():

@@ -13,10 +13,6 @@ _AWS: dict[str, tuple[float, str]] = {
     "target_health_interval_s": (30.0, "the load balancer checks each target every"),
     "container_health_interval_s": (30.0, "a container's health check runs every"),
     "stop_timeout_s": (30.0, "a container has, between SIGTERM and SIGKILL,"),
-    "health_grace_s": (
-        60.0,
-        "healthCheckGracePeriodSeconds, after a task's start, is at most (a usual value beside)",
-    ),
     "failover_s": (30.0, "an Aurora failover takes about"),
     "restart_backoff_s": (900.0, "a service that cannot start tasks waits at most"),
 }
@@ -35,7 +31,6 @@ class Timers:
     target_health_interval_s: float | None = None
     container_health_interval_s: float | None = None
     stop_timeout_s: float | None = None
-    health_grace_s: float | None = None
     failover_s: float = 30.0
     restart_backoff_s: float = 900.0
 
@@ -51,7 +46,6 @@ class Timers:
             target_health_interval_s=0.5,
             container_health_interval_s=0.5,
             stop_timeout_s=5.0,
-            health_grace_s=2.0,
             failover_s=1.0,
             restart_backoff_s=2.0,
         )

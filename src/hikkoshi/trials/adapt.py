@@ -6,10 +6,12 @@ Pure functions; each change comes back as a sentence, and the report lists them 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from hikkoshi.fargate.references import secret_name
+from hikkoshi.model.project import HealthCheck
 
 
 def adapt_task_definition(
@@ -55,6 +57,22 @@ def adapt_service_definition(
     if adapted.pop("serviceRegistries", None):
         notes.append("serviceRegistries left out: Cloud Map is not implemented in the region")
     return adapted, notes
+
+
+def lengthen_grace(definition: dict[str, Any], check: HealthCheck) -> tuple[dict[str, Any], str]:
+    """A task that starts slowly gets as long as AWS would give it, and the note that says so.
+
+    ECS replaces a task when its target is unhealthy and the grace period is over. AWS's checks take
+    `interval` times `unhealthy_threshold` to find it unhealthy; the region's are quicker than that.
+    """
+    own = int(definition.get("healthCheckGracePeriodSeconds") or 0)
+    grace_s = max(own, math.ceil(check.interval * check.unhealthy_threshold))
+    note = (
+        f"healthCheckGracePeriodSeconds {grace_s} (yours: {own}): as long as the target group's "
+        "own health checks, which the region shortens, would take to find a task unhealthy"
+    )
+    changed = {**definition, "healthCheckGracePeriodSeconds": grace_s}
+    return changed, note if grace_s != own else ""
 
 
 def lay_over(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from hikkoshi.base.units import format_duration
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.adapt import lay_over
@@ -15,6 +18,7 @@ from hikkoshi.trials.deploying import (
     newest_service_deployment,
     record_deploy,
     register,
+    set_grace,
     short,
     task_definition_of_revision,
     update,
@@ -30,6 +34,11 @@ NO_BREAKER = (
     "nothing would roll a bad deploy back: set deploymentConfiguration.deploymentCircuitBreaker "
     "to enable and rollback in the service definition"
 )
+
+
+# What a bad task gets to become healthy, beside what the whole service took to start.
+GRACE_PER_START = 1.2
+LEAST_GRACE_S = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ def try_bad_deploy(context: Context) -> TrialResult:
     if not (breaker.get("enable") and breaker.get("rollback")):
         return result(NAME, TITLE, t_start, Outcome.BROKE, NO_BREAKER)
     good = before["deployments"][0]
-    with send(context, NAME, context.pace.deploy_deadline_s + 20) as sending:
+    with contextlib.ExitStack() as undo:
+        grace_note = _shorten_grace(home, before, undo)
+        sending = undo.enter_context(send(context, NAME, context.pace.deploy_deadline_s + 20))
         sending.pass_time(context.pace.warm_s)
         deployed = _deploy(context, sending)
         sending.pass_time(context.pace.cool_s)
@@ -65,6 +76,8 @@ def try_bad_deploy(context: Context) -> TrialResult:
     ]
     if deployed.failure is None:
         notes.append(_say_target(home, deployed))
+    if grace_note:
+        notes.append(grace_note)
     if summary.failed:
         notes.append(f"failures: {measures.say_causes(summary)}")
     took = None if deployed.failure else deployed.t_end - deployed.t_start
@@ -81,6 +94,24 @@ def try_bad_deploy(context: Context) -> TrialResult:
     reason = "; ".join(bad) or f"{notes[2]}; 0 of {summary.sent} requests failed"
     outcome = Outcome.BROKE if bad else Outcome.HELD
     return result(NAME, TITLE, t_start, outcome, reason, kept, notes)
+
+
+def _shorten_grace(
+    home: NewHome, service: dict[str, Any], undo: contextlib.ExitStack
+) -> str | None:
+    """For this trial, no longer than a good task needs: a bad one is to be found out in its time.
+
+    A note of what was changed; the service's own value is put back by `undo`."""
+    own = int(service.get("healthCheckGracePeriodSeconds") or 0)
+    enough = max(LEAST_GRACE_S, math.ceil(home.start_s * GRACE_PER_START))
+    if own <= enough:
+        return None
+    undo.callback(set_grace, home, own)
+    set_grace(home, enough)
+    return (
+        f"healthCheckGracePeriodSeconds was {enough} instead of {own} for this trial; the service "
+        f"had started in {format_duration(home.start_s)}"
+    )
 
 
 def _deploy(context: Context, sending: Sending) -> Deployed:

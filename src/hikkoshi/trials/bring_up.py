@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from hikkoshi.trials.adapt import (
     adapt_service_definition,
     adapt_task_definition,
     application_container,
+    lengthen_grace,
 )
 from hikkoshi.trials.balancer import create_balancer, default_network
 from hikkoshi.trials.database import DatabaseHome, create_database, load_schema
@@ -50,6 +52,9 @@ def bring_up(access: Access, project: Project, say: Callable[[str], None]) -> Ne
         subnets=network.subnets,
         security_groups=network.security_groups,
     )
+    if settings.load_balancer is not None and service.get("loadBalancers"):
+        service, note = lengthen_grace(service, settings.load_balancer.health_check)
+        more += [note] if note else []
     ecs = access.client("ecs")
     calling("ecs:CreateCluster", ecs.create_cluster, clusterName=settings.cluster)
     registered = calling(
@@ -72,8 +77,7 @@ def bring_up(access: Access, project: Project, say: Callable[[str], None]) -> Ne
         balancer,
         (*adapted, *more),
     )
-    wait_steady(home, BRING_UP_DEADLINE_S)
-    return home
+    return dataclasses.replace(home, start_s=wait_steady(home, BRING_UP_DEADLINE_S))
 
 
 def create_secrets(

@@ -33,6 +33,18 @@ def update(home: NewHome, task_definition_arn: str) -> str:
     return next(str(d["id"]) for d in service["deployments"] if d["status"] == "PRIMARY")
 
 
+def set_grace(home: NewHome, grace_s: int) -> None:
+    """healthCheckGracePeriodSeconds of the service; that begins no deployment."""
+    ecs = home.access.client("ecs")
+    calling(
+        "ecs:UpdateService",
+        ecs.update_service,
+        cluster=home.cluster,
+        service=home.service,
+        healthCheckGracePeriodSeconds=grace_s,
+    )
+
+
 def newest_service_deployment(home: NewHome) -> str:
     """The ARN of the service deployment that was created last."""
     ecs = home.access.client("ecs")

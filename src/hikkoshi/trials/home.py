@@ -26,6 +26,8 @@ class NewHome:
     database: DatabaseHome | None
     balancer: BalancerHome | None
     adapted: tuple[str, ...]
+    start_s: float = 0.0
+    """Seconds from CreateService until the service was steady for the first time."""
 
     @property
     def base_url(self) -> str:

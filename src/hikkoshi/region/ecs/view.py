@@ -36,7 +36,7 @@ def take_snapshot(
         is_draining=service.status == "DRAINING",
         minimum_percent=configuration["minimumHealthyPercent"],
         maximum_percent=configuration["maximumPercent"],
-        grace_s=timers.capped("health_grace_s", float(service.grace_s)),
+        grace_s=float(service.grace_s),
         breaker=breaker_of(configuration),
         is_steady=service.is_steady,
         is_impaired=service.is_impaired,
