@@ -252,10 +252,13 @@ def hand_out(directory: Path, controllers: Iterable[str]) -> None:
 
 
 def _read_pids(directory: Path) -> list[int]:
+    """Without our own: while a thread of ours is in the group to spawn (`entered`), v1 lists the
+    whole process there, and whoever empties the group would kill the region."""
     try:
-        return [int(line) for line in (directory / "cgroup.procs").read_text().split()]
+        listed = [int(line) for line in (directory / "cgroup.procs").read_text().split()]
     except OSError:
         return []
+    return [pid for pid in listed if pid != os.getpid()]
 
 
 def _remove(directories: Iterable[Path]) -> bool:
