@@ -235,8 +235,12 @@ def test_each_finding_has_its_numbers_and_the_setting_to_change(before):
         assert finding["advice"], finding["rule"]
         assert finding["evidence"], finding["rule"]
         assert any(e["threshold"] for e in finding["evidence"]), finding["rule"]
-        assert any(e["t_start"] for e in finding["evidence"]), finding["rule"]
         assert any(r.startswith(finding["rule"]) for r in before.verdict["reasons"])
+
+
+def test_each_rule_says_when_it_was_seen(before):
+    findings = before.verdict["judgement"]["findings"]
+    assert {f["rule"] for f in findings for e in f["evidence"] if e["t_start"]} == FIVE
 
 
 def test_a_verdict_that_is_not_ready_is_json_too(before):

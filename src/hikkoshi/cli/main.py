@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -78,7 +78,15 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run, and exit: HikkoshiError to its own code, Ctrl-C and SIGTERM to 130 and 143."""
-    signal.signal(signal.SIGTERM, _terminate)
+    received: list[int] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, on_signal)
     try:
         code = cli.main(args=arguments, prog_name="hikkoshi", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -88,17 +96,22 @@ def main(arguments: list[str] | None = None) -> Any:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _end_interrupted(signal.SIGINT)
     except BrokenPipeError:
         sys.exit(141)
-    except HikkoshiError as error:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        # A library may make an error of its own of the interruption, as DuckDB does.
+        if received:
+            _end_interrupted(received[0])
+        if isinstance(error, HikkoshiError):
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            sys.exit(error.exit_code)
+        raise
 
 
-def _terminate(signum: int, frame: Any) -> None:
-    raise SystemExit(128 + signum)
+def _end_interrupted(number: int) -> NoReturn:
+    click.echo("interrupted", err=True)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

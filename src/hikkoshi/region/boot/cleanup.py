@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -60,6 +61,7 @@ def clean_up(state: Path) -> CleanedUp:
     Raises CannotRun if a process of it cannot be ended (another user's region)."""
     record = read_record(state)
     if record is None:
+        remove_unused(state)
         return CleanedUp(None, was_running=False, was_killed=False)
     was_running = is_alive(record.door_pid, record.door_start, record.boot_id)
     was_killed = False
@@ -112,6 +114,24 @@ def remove_leftovers(record: RegionRecord) -> None:
     _remove_state(Path(record.state))
     with contextlib.suppress(OSError):
         Path(record.index_entry).unlink(missing_ok=True)
+
+
+def remove_unused(state: Path) -> None:
+    """What a door leaves that was ended before it had a journal: its lock, in an empty directory.
+
+    Nothing is done while the lock is held (a region that starts), or where there is a journal."""
+    try:
+        fd = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not (state / RECORD_FILE).exists():
+            _remove_state(state)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(fd)
 
 
 def _remove_state(state: Path) -> None:

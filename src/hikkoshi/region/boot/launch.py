@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.errors import BadInput, CannotRun, DeadlinePassed
-from hikkoshi.region.boot.cleanup import clean_up, remove_leftovers
+from hikkoshi.region.boot.cleanup import clean_up, remove_leftovers, remove_unused
 from hikkoshi.region.boot.settings import (
     LOCK_FILE,
     LaunchSettings,
@@ -124,7 +124,12 @@ class RegionHandle:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
-        self._wait_gone()
+        try:
+            self._wait_gone()
+        except (KeyboardInterrupt, SystemExit):
+            # Interrupted while all is being removed: that is finished first.
+            self._wait_gone()
+            raise
 
     def _wait_gone(self) -> None:
         try:
@@ -135,6 +140,8 @@ class RegionHandle:
         record = read_record(self.settings.state)
         if record is not None and record.door_pid == self._process.pid:
             remove_leftovers(record)
+        elif record is None:
+            remove_unused(self.settings.state)
         if self._reports >= 0:
             os.close(self._reports)
             self._reports = -1
