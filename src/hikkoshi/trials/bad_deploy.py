@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +35,6 @@ NO_BREAKER = (
 )
 
 
-# What a bad task gets to become healthy, beside what the whole service took to start.
-GRACE_PER_START = 1.2
 LEAST_GRACE_S = 2
 
 
@@ -103,7 +100,7 @@ def _shorten_grace(
 
     A note of what was changed; the service's own value is put back by `undo`."""
     own = int(service.get("healthCheckGracePeriodSeconds") or 0)
-    enough = max(LEAST_GRACE_S, math.ceil(home.start_s * GRACE_PER_START))
+    enough = max(LEAST_GRACE_S, round(home.start_s))
     if own <= enough:
         return None
     undo.callback(set_grace, home, own)
