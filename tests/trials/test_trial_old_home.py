@@ -87,12 +87,13 @@ class Instance:
         self.wait_answer()
 
     def _start(self, port: int) -> None:
-        script = supervise((sys.executable, "BINARY", str(port), "TOLD"), 0.05)
+        script = supervise(("PYTHON", "BINARY", str(port), "TOLD"), 0.05)
         self.loop = subprocess.Popen(["sh", "-c", self._at_home(script)], start_new_session=True)
 
     def _at_home(self, script: str) -> str:
         assert "/tmp/" in script
         own = script.replace("/tmp/", f"{self._at}/own-")
+        own = own.replace("PYTHON", sys.executable)
         return own.replace("BINARY", f"'{self.binary}'").replace("TOLD", f"'{self._told}'")
 
     def swap(self) -> subprocess.CompletedProcess[bytes]:
