@@ -35,12 +35,12 @@ def refusal(project: Path) -> BadInput:
     return caught.value
 
 
-@pytest.mark.parametrize("name", ["before", "after"])
-def test_the_example_is_right(name: str) -> None:
+@pytest.mark.parametrize(("name", "rate"), [("before", 60), ("after", 120)])
+def test_the_example_is_right(name: str, rate: float) -> None:
     loaded = load_project(GENBA / name)
     assert len(loaded.task_definition["containerDefinitions"]) == 3
     assert loaded.settings.load is not None
-    assert loaded.settings.load.rate == 120
+    assert loaded.settings.load.rate == rate
 
 
 def test_after_is_compared_with_before() -> None:
