@@ -10,7 +10,7 @@ import shlex
 import time
 from typing import Any
 
-from hikkoshi.base.errors import DeadlinePassed
+from hikkoshi.base.errors import AwsRefused, DeadlinePassed
 from hikkoshi.base.units import format_duration
 from hikkoshi.model.project import LoadBalancer, OldHome, Project
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
@@ -55,20 +55,26 @@ def try_scp_swap(context: Context) -> TrialResult:
         with sending:
             sending.pass_time(context.pace.warm_s)
             t_swap = time.time()
+            proofs = []
             for arn in instances.tasks:
-                instances.swap(arn)
+                proofs.append(instances.swap(arn))
                 sending.show()
             instances.wait_healthy()
             sending.pass_time(context.pace.cool_s)
             t_done = time.time()
-        return _judge(context, sending.requests(), t_start, t_swap, t_done)
+        proof = "; ".join(proofs)
+        return _judge(context, sending.requests(), (t_start, t_swap, t_done), proof)
     finally:
         instances.remove()
 
 
 def _judge(
-    context: Context, requests: list[measures.Sent], t_start: float, t_swap: float, t_done: float
+    context: Context,
+    requests: list[measures.Sent],
+    times: tuple[float, float, float],
+    proof: str,
 ) -> TrialResult:
+    t_start, t_swap, t_done = times
     summary = measures.summarise(r for r in requests if r.t_ended >= t_swap)
     unanswered = [r for r in requests if r.is_failed and r.status in (0, 502, 503, 504)]
     down_s = downtime(sorted(r.t_ended for r in unanswered if r.t_ended >= t_swap))
@@ -80,7 +86,7 @@ def _judge(
         t_undone=t_done,
         t_detected=summary.t_first_failure,
         t_recovered=summary.t_last_failure,
-        proof="each instance's process was stopped and started",
+        proof=proof,
     )
     return result(
         NAME,
@@ -209,16 +215,34 @@ class _OldInstances:
             ],
         }
 
-    def swap(self, task_arn: str) -> None:
-        self._home.access.ask(
+    def swap(self, task_arn: str) -> str:
+        """What shows that the instance's process was replaced. Raises AwsRefused if it was not."""
+        before = self._run(task_arn, "cat /tmp/pid")
+        self._run(task_arn, swap_commands(self._old.binary))
+        wait_until(
+            "the old home's new process",
+            lambda: self._run(task_arn, "cat /tmp/pid") != before,
+            15,
+            every_s=0.02,
+        )
+        return f"process {before} of {task_arn.rsplit('/', 1)[-1][:8]} was replaced"
+
+    def _run(self, task_arn: str, script: str) -> str:
+        """What ssh would run on the instance; its output."""
+        answer = self._home.access.ask(
             "execute",
             {
                 "task": task_arn,
                 "container": CONTAINER,
-                "command": ["sh", "-c", swap_commands(self._old.binary)],
+                "command": ["sh", "-c", script],
                 "timeout_s": 15,
             },
         )
+        if answer["code"] != 0:
+            raise AwsRefused(
+                f"the old home's deploy ended with {answer['code']}: {answer['output'].strip()}"
+            )
+        return str(answer["output"]).strip()
 
     def wait_healthy(self) -> None:
         elb = self._home.access.client("elbv2")
