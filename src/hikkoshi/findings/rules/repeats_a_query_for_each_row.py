@@ -36,6 +36,7 @@ _NOT_A_QUERY = re.compile(
     r"|select\s*;?\s*$|--\s*ping\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_VALUE = re.compile(r"'(?:[^']|'')*'|\$[0-9]+|%s|\b[0-9][0-9.]*\b")
 _OUR_OWN = re.compile(r"\bpg_(?:stat_\w+|catalog|is_in_recovery|postmaster\w*)\b", re.IGNORECASE)
 
 
@@ -59,6 +60,11 @@ class Repeat:
 def is_query(statement: str) -> bool:
     """False for transaction control, settings, pings and the statistics views."""
     return not (_NOT_A_QUERY.match(statement) or _OUR_OWN.search(statement))
+
+
+def shape(statement: str) -> str:
+    """The statement without its values, however a driver or pg_stat_statements writes them."""
+    return " ".join(_VALUE.sub("?", statement).split()).rstrip("; ").lower()
 
 
 def repeats(deltas: Sequence[StatementDelta]) -> tuple[Repeat, ...]:
@@ -100,15 +106,19 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     by_endpoint: dict[str, list[StatementDelta]] = {}
     for delta in queries.statement_deltas(evidence):
         by_endpoint.setdefault(delta.endpoint, []).append(delta)
-    findings = [
-        _from_probe(endpoint, found)
-        for endpoint, deltas in by_endpoint.items()
-        if (found := repeats(deltas))
-    ]
+    probed = {
+        endpoint: found for endpoint, deltas in by_endpoint.items() if (found := repeats(deltas))
+    }
+    findings = [_from_probe(endpoint, found) for endpoint, found in probed.items()]
+    # Traces know an endpoint by its path, a target file by the name it was given: what was found
+    # by counting is the same thing when the statement is.
+    known = {shape(repeat.child.query) for found in probed.values() for repeat in found}
     named = {finding.subject for finding in findings}
     spans: dict[str, list[RepeatedSpans]] = {}
     for group in queries.repeated_spans(evidence, LIKELY_CALLS):
         if group.has_sql and not is_query(group.statement):
+            continue
+        if group.has_sql and shape(group.statement) in known:
             continue
         if group.endpoint not in named and certainty_of_spans(group):
             spans.setdefault(group.endpoint, []).append(group)
