@@ -75,3 +75,9 @@ def test_what_speaks_against_stands_before_what_only_calls_for_care():
         "another was not judged: why",
         "left out on request: steady",
     )
+
+
+def test_a_rule_that_has_nothing_to_look_at_is_not_held_against_the_service():
+    missing = NotJudged("deadlocks-under-load", "the service has no database", is_applicable=False)
+    readiness, reasons = decide([], Judgement(not_judged=(missing,)), [])
+    assert (readiness, reasons) == (Readiness.READY, ())

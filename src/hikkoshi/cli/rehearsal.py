@@ -107,5 +107,8 @@ def _meta(project: Project) -> dict[str, str]:
         "task_cpu": str(project.task_definition.get("cpu", "")),
         "task_memory": str(project.task_definition.get("memory", "")),
         "desired_count": str(desired),
+        "database": "none"
+        if project.settings.database is None
+        else project.settings.database.engine,
         "maximum_tasks": str(desired * percent // 100),
     }

@@ -37,6 +37,16 @@ RULES: tuple[Rule, ...] = (
     runs_out_of_file_descriptors,
 )
 
+# Rules about a database, which a service without one cannot break.
+_OF_A_DATABASE = frozenset(
+    rule.NAME
+    for rule in (
+        opens_a_connection_for_each_request,
+        repeats_a_query_for_each_row,
+        deadlocks_under_load,
+    )
+)
+
 _ORDER = {Certainty.FACT: 0, Certainty.LIKELY: 1, Certainty.HINT: 2}
 
 
@@ -49,7 +59,12 @@ def judge(
     findings: list[Finding] = []
     not_judged: list[NotJudged] = []
     clean: list[str] = []
+    has_no_database = evidence.meta().get("database") == "none"
     for rule in rules:
+        if has_no_database and rule.NAME in _OF_A_DATABASE:
+            why = "the service has no database"
+            not_judged.append(NotJudged(rule.NAME, why, is_applicable=False))
+            continue
         answer = rule.judge(evidence, within)
         if isinstance(answer, NotJudged):
             not_judged.append(answer)

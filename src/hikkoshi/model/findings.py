@@ -37,10 +37,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NotJudged:
-    """A rule that lacked its evidence; the verdict never counts that as good."""
+    """A rule that lacked its evidence; the verdict never counts that as good.
+
+    is_applicable False: the service has nothing that the rule could look at (no database)."""
 
     rule: str
     why: str
+    is_applicable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ def decide(
         into = aside if finding.certainty is Certainty.HINT else against
         into.append(f"{finding.rule} ({finding.certainty.value}): {finding.summary}")
     for missing in judgement.not_judged:
+        if not missing.is_applicable:
+            continue
         into = aside if left_out else against
         into.append(f"{missing.rule} was not judged: {missing.why}")
     if left_out:
