@@ -171,12 +171,11 @@ class Region:
         await self._undo.aclose()
 
     async def _status(self, asked: dict[str, Any]) -> dict[str, Any]:
+        used_intake = self.intake.stand_ins() if self.intake.counts.requests else []
         return {
             "region_id": self._context.region_id,
             "engine": self.engine.name,
-            "stand_ins": sorted(
-                {*self.engine.stand_ins(), *self.intake.stand_ins(), *self.rds.stand_ins()}
-            ),
+            "stand_ins": sorted({*self.engine.stand_ins(), *used_intake, *self.rds.stand_ins()}),
             "not_enforced": sorted(
                 {
                     *self.engine.not_enforced(),

@@ -37,7 +37,8 @@ def bring_up(access: Access, project: Project, say: Callable[[str], None]) -> Ne
         if settings.load_balancer is not None:
             say("load balancer, target group, listener")
             balancer = create_balancer(access, settings.load_balancer)
-        say("database cluster")
+        if making is not None:
+            say("database cluster")
         database = making.result() if making else None
     if database is not None and settings.database is not None and settings.database.schema:
         say("schema and data")
