@@ -82,7 +82,7 @@ def context(tmp_path, told):
     project = project_of()
     access = SteadyEcs()
     home = NewHome(
-        access, project, "c", "app", project.task_definition, "arn", "app", None, None, ()
+        access, project, "c", "app", project.task_definition, "arn", "app", None, None, (), tmp_path
     )
     return Context(home, project, Pace.quick(), told, told, tmp_path)
 

@@ -42,7 +42,10 @@ def try_all(plan: Plan, run: Path, endpoint: str, progress: Progress) -> Tried:
     """Bring the home up in the region at `endpoint`, and run the programme."""
     access = Access(endpoint, plan.project.settings.region)
     with contextlib.closing(JsonlRecorder(run / "records" / "trials", SystemClock())) as recorder:
-        home = bring_up(access, plan.project, lambda what: progress.say(f"bringing up: {what}"))
+        logs = run / "records" / "region" / "logs"
+        home = bring_up(
+            access, plan.project, logs, lambda what: progress.say(f"bringing up: {what}")
+        )
         context = Context(home, plan.project, plan.pace, recorder, progress, run)
         results = run_programme(context, trials_named(plan.trials))
         facts = access.ask("status")

@@ -6,6 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from hikkoshi.model.project import Project
 from hikkoshi.trials.access import Access, calling
@@ -23,7 +24,7 @@ from hikkoshi.trials.watch import wait_steady
 BRING_UP_DEADLINE_S = 120.0
 
 
-def bring_up(access: Access, project: Project, say: Callable[[str], None]) -> NewHome:
+def bring_up(access: Access, project: Project, logs: Path, say: Callable[[str], None]) -> NewHome:
     """Database, secrets, load balancer, task definition, service; returns when it is steady.
 
     Raises AwsRefused, CannotRun or DeadlinePassed, each with the reason that ECS gives.
@@ -77,6 +78,7 @@ def bring_up(access: Access, project: Project, say: Callable[[str], None]) -> Ne
         database,
         balancer,
         (*adapted, *more),
+        logs,
     )
     return dataclasses.replace(home, start_s=wait_steady(home, BRING_UP_DEADLINE_S))
 

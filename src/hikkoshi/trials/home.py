@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.errors import CannotRun
@@ -26,6 +27,8 @@ class NewHome:
     database: DatabaseHome | None
     balancer: BalancerHome | None
     adapted: tuple[str, ...]
+    logs: Path
+    """Where the region writes each container's lines: `<task id>/<container>.log`."""
     start_s: float = 0.0
     """Seconds from CreateService until the service was steady for the first time."""
 

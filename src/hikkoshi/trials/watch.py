@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.trials.access import calling, wait_until
 from hikkoshi.trials.home import NewHome
+
+# So many tasks that ended alike show that the next one will, too.
+HOPELESS_TASKS = 3
 
 
 def describe(home: NewHome) -> dict[str, Any]:
@@ -29,16 +33,17 @@ def is_steady(service: dict[str, Any]) -> bool:
 
 
 def wait_steady(home: NewHome, deadline_s: float) -> float:
-    """Seconds until the service was steady. Gives up early when ECS says the deployment failed."""
+    """Seconds until the service was steady. Gives up early when ECS says that the deployment
+    failed, or when task after task ends in the same way; the error has the last lines of one."""
     ecs = home.access.client("ecs")
 
     def is_so() -> bool:
         service = describe(home)
         if any(d.get("rolloutState") == "FAILED" for d in service["deployments"]):
-            raise CannotRun(
-                f"the deployment of {home.service} failed: {explain_tasks(ecs, home)}",
-                fix="the container's own last lines are in the run's logs directory",
-            )
+            raise _gives_up(home, stopped_tasks(ecs, home), "the deployment failed")
+        stopped = stopped_tasks(ecs, home)
+        if len(stopped) >= HOPELESS_TASKS and len({_say_task(task) for task in stopped}) == 1:
+            raise _gives_up(home, stopped, f"{len(stopped)} tasks ended in the same way")
         return is_steady(service)
 
     return wait_until(
@@ -50,15 +55,46 @@ def wait_steady(home: NewHome, deadline_s: float) -> float:
     )
 
 
+def stopped_tasks(ecs: Any, home: NewHome) -> list[dict[str, Any]]:
+    arns = calling(
+        "ecs:ListTasks",
+        ecs.list_tasks,
+        cluster=home.cluster,
+        serviceName=home.service,
+        desiredStatus="STOPPED",
+    )["taskArns"]
+    if not arns:
+        return []
+    found = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=home.cluster, tasks=arns)
+    return [task for task in found["tasks"] if task["lastStatus"] == "STOPPED"]
+
+
+def _gives_up(home: NewHome, stopped: list[dict[str, Any]], how: str) -> CannotRun:
+    said = _say_task(stopped[-1]) if stopped else "ECS does not say why"
+    words = [f"the service {home.service} does not come up: {how}: {said}"]
+    for task in stopped[-1:]:
+        directory = home.logs / task["taskArn"].rsplit("/", 1)[-1]
+        for container in task.get("containers", []):
+            lines = last_lines(directory / f"{container['name']}.log")
+            if container.get("exitCode") and lines:
+                words += [f"  the last lines of {container['name']}:", *(f"    {x}" for x in lines)]
+    return CannotRun("\n".join(words), fix=f"all lines of each container are in {home.logs}")
+
+
+def last_lines(file: Path, count: int = 8) -> list[str]:
+    """Without control characters: they come from a container and go to a terminal."""
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()[-count:]
+    except OSError:
+        return []
+    return ["".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in x) for x in lines]
+
+
 def explain_tasks(ecs: Any, home: NewHome) -> str:
     """Why tasks stopped, in ECS's words; else the service's last events."""
     with contextlib.suppress(Exception):
-        arns = ecs.list_tasks(
-            cluster=home.cluster, serviceName=home.service, desiredStatus="STOPPED"
-        )["taskArns"]
-        if arns:
-            tasks = ecs.describe_tasks(cluster=home.cluster, tasks=arns[:5])["tasks"]
-            return "; ".join(sorted({_say_task(t) for t in tasks}))
+        if stopped := stopped_tasks(ecs, home):
+            return "; ".join(sorted({_say_task(task) for task in stopped[-5:]}))
         return "; ".join(e["message"] for e in describe(home)["events"][:3])
     return "and ECS does not say why"
 
