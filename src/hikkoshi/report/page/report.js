@@ -239,4 +239,6 @@
   addEventListener("beforeprint", () => charts.forEach(draw));
   matchMedia("print").addEventListener("change", () => charts.forEach(draw));
   zoom(...whole);
+  // At once, too: a page in the background, or one that is only printed, gets no animation frame.
+  charts.forEach(draw);
 })();
