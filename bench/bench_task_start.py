@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hikkoshi.aws.access import Access
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.boot.launch import launch
 from hikkoshi.region.boot.settings import LaunchSettings
 from hikkoshi.region.payload import payload_of
-from hikkoshi.trials.access import Access
 from hikkoshi.trials.balancer import default_network
 from hikkoshi.trials.measures import quantile
 

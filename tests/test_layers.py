@@ -11,18 +11,29 @@ SOURCE = Path(__file__).parent.parent / "src" / "hikkoshi"
 BELOW: dict[str, set[str]] = {
     "base": set(),
     "model": {"base"},
+    "session": {"base"},
     "fargate": {"base", "model"},
     "project": {"base", "model", "fargate"},
+    "aws": {"base", "model"},
     "evidence": {"base", "model", "fargate"},
     "load": {"base", "model", "fargate"},
     "image": {"base", "model", "fargate"},
     "router": {"base"},
-    "region": {"base", "model", "fargate", "image", "evidence"},
-    "trials": {"base", "model", "fargate", "load"},
+    "lint": {"base", "model", "fargate", "project", "router"},
+    "survey": {"base", "model", "fargate", "aws"},
+    "plan": {"base", "model", "fargate", "project", "router"},
+    "parity": {"base", "model", "router", "evidence"},
+    "iac": {"base", "model", "fargate", "project"},
+    "ship": {"base", "model", "fargate", "project", "aws", "session", "lint"},
+    "cutover": {"base", "model", "fargate", "aws"},
+    "region": {"base", "model", "fargate", "image", "evidence", "session"},
+    "trials": {"base", "model", "fargate", "load", "aws", "session", "cutover"},
     "findings": {"base", "model", "fargate", "evidence"},
+    "tuning": {"base", "model", "fargate", "evidence"},
     "report": {"base", "model", "fargate", "evidence"},
+    "live": {"base", "model", "evidence", "report"},
 }
-BOTO3_FOLDERS = {"trials", "region"}
+BOTO3_FOLDERS = {"aws", "region"}
 
 
 def modules() -> list[tuple[Path, ast.Module]]:

@@ -36,7 +36,7 @@ def test_the_help_of_all_names_every_command_and_the_exit_codes(hikkoshi):
 
 def test_without_a_command_the_help_is_shown(hikkoshi):
     said = hikkoshi()
-    assert "Commands:" in said.all
+    assert "The move:" in said.all
     assert said.code in (0, 2)
 
 

@@ -12,20 +12,34 @@ import click
 import hikkoshi
 from hikkoshi.base.errors import HikkoshiError
 
-# name → module and object. A command's module is imported only when it is asked for, so that
-# `hikkoshi --help` and completion are quick.
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "rehearse": ("hikkoshi.cli.rehearse", "rehearse", "Rehearse a move and give a verdict."),
-    "up": ("hikkoshi.cli.region", "up", "Start a local region: AWS's API on this machine."),
-    "down": ("hikkoshi.cli.region", "down", "End a local region and remove all it made."),
-    "status": ("hikkoshi.cli.region", "status", "Show the local regions and their doors."),
-    "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
-    "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),
-    "explain": ("hikkoshi.cli.explain", "explain", "Explain a rule: what it sees, and the cure."),
-    "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),
-    "synthetic": ("hikkoshi.cli.synthetic", "synthetic", "Run synthetic tests."),
-    "completion": ("hikkoshi.cli.completion", "completion", "Print shell completion."),
+# Section → name → module, object and one line. A command's module is imported only when it is asked
+# for, so that `hikkoshi --help` and completion are quick.
+SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "The move": {
+        "rehearse": ("hikkoshi.cli.rehearse", "rehearse", "Rehearse a move and give a verdict."),
+    },
+    "Files and images": {
+        "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
+    },
+    "The local region": {
+        "up": ("hikkoshi.cli.region", "up", "Start a local region: AWS's API on this machine."),
+        "down": ("hikkoshi.cli.region", "down", "End a local region and remove all it made."),
+        "status": ("hikkoshi.cli.region", "status", "Show the local regions and their doors."),
+    },
+    "A service, in AWS or in the region": {},
+    "Trials by themselves": {
+        "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),
+        "synthetic": ("hikkoshi.cli.synthetic", "synthetic", "Run synthetic tests."),
+    },
+    "What came of it": {
+        "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),
+        "explain": ("hikkoshi.cli.explain", "explain", "Explain a rule: what it sees, the cure."),
+    },
+    "This tool": {
+        "completion": ("hikkoshi.cli.completion", "completion", "Print shell completion."),
+    },
 }
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
 class _Commands(click.Group):
@@ -51,8 +65,10 @@ class _Commands(click.Group):
         return super().resolve_command(context, arguments)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, _, words) in COMMANDS.items()])
+        for title, commands in SECTIONS.items():
+            if commands:
+                with formatter.section(title):
+                    formatter.write_dl([(name, words) for name, (_, _, words) in commands.items()])
 
 
 @click.command(

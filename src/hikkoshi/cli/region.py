@@ -136,7 +136,7 @@ def status(as_json: bool) -> None:
 
 
 def _describe(record: RegionRecord, is_alive: bool) -> dict[str, Any]:
-    from hikkoshi.trials.access import Access
+    from hikkoshi.aws.access import Access
 
     row: dict[str, Any] = {
         "api_url": record.api_url,

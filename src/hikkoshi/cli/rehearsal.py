@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hikkoshi
+from hikkoshi.aws.access import Access
 from hikkoshi.base.clock import SystemClock
 from hikkoshi.cli.plan import Plan
 from hikkoshi.evidence.build import build_store
@@ -20,7 +21,6 @@ from hikkoshi.model.project import Project
 from hikkoshi.model.trials import Progress, TrialResult, Verdict
 from hikkoshi.report.html import render_html
 from hikkoshi.report.json import to_json
-from hikkoshi.trials.access import Access
 from hikkoshi.trials.bring_up import bring_up
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.names import NAMES

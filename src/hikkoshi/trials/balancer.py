@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hikkoshi.aws.access import Access, calling
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.project import LoadBalancer
-from hikkoshi.trials.access import Access, calling
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from hikkoshi.aws.access import Access, calling
 from hikkoshi.model.project import Project
-from hikkoshi.trials.access import Access, calling
 from hikkoshi.trials.adapt import (
     adapt_service_definition,
     adapt_task_definition,

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 
+from hikkoshi.aws.access import Access, calling, wait_until
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.model.project import Database, Project
-from hikkoshi.trials.access import Access, calling, wait_until
 
 
 @dataclass(frozen=True)

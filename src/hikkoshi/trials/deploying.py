@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hikkoshi.aws.access import calling, wait_until
 from hikkoshi.base.errors import DeadlinePassed
-from hikkoshi.trials.access import calling, wait_until
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.home import NewHome
 from hikkoshi.trials.sending import Sending

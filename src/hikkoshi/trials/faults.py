@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from hikkoshi.aws.access import wait_until
 from hikkoshi.base.errors import DeadlinePassed, HikkoshiError
 from hikkoshi.base.units import format_duration
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
-from hikkoshi.trials.access import wait_until
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.sending import Sending, send
 from hikkoshi.trials.watch import is_whole

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.project import Project
-from hikkoshi.trials.access import Access
 from hikkoshi.trials.balancer import BalancerHome
 from hikkoshi.trials.database import DatabaseHome
 

@@ -10,12 +10,12 @@ import shlex
 import time
 from typing import Any
 
+from hikkoshi.aws.access import calling, wait_until
 from hikkoshi.base.errors import AwsRefused, DeadlinePassed
 from hikkoshi.base.units import format_duration
 from hikkoshi.model.project import LoadBalancer, OldHome, Project
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
-from hikkoshi.trials.access import calling, wait_until
 from hikkoshi.trials.balancer import create_listener, create_target_group, door_of
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.home import NewHome

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from hikkoshi.aws.access import wait_until
 from hikkoshi.base.errors import DeadlinePassed
 from hikkoshi.base.units import format_duration
 from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
-from hikkoshi.trials.access import wait_until
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.sending import planned_rate, send
 from hikkoshi.trials.watch import is_whole

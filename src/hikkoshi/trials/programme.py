@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hikkoshi.aws.access import wait_until
 from hikkoshi.base.errors import BadInput, HikkoshiError
 from hikkoshi.model.project import Project
 from hikkoshi.model.trials import Outcome, TrialResult
-from hikkoshi.trials.access import wait_until
 from hikkoshi.trials.bad_deploy import NAME as BAD
 from hikkoshi.trials.bad_deploy import TITLE as BAD_TITLE
 from hikkoshi.trials.bad_deploy import try_bad_deploy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hikkoshi.trials.access import calling
+from hikkoshi.aws.access import calling
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.faults import NotPossible
 from hikkoshi.trials.home import NewHome

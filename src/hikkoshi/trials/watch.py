@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from hikkoshi.aws.access import calling, wait_until
 from hikkoshi.base.errors import CannotRun
-from hikkoshi.trials.access import calling, wait_until
 from hikkoshi.trials.home import NewHome
 
 # So many tasks that ended alike show that the next one will, too.

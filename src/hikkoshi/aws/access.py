@@ -1,0 +1,141 @@
+"""How everything reaches AWS: one client, two places. An account, or a local region.
+
+Whoever deploys, breaks, measures or moves a service is handed an `Access` and does not know which
+of the two it is. Only what AWS has no word for (`ask`) needs a local region.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import botocore.config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun, DeadlinePassed
+
+# Any key will do for the local region; these are never real ones.
+_LOCAL_KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """endpoint: `http://127.0.0.1:<port>` of a local region; None: the account that boto3's own
+    chain of credentials finds (environment, profile, role), with `AWS_ENDPOINT_URL` respected.
+    region: AWS's name of the region. profile: of ~/.aws/config."""
+
+    endpoint: str | None
+    region: str
+    profile: str | None = None
+    _session: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    @classmethod
+    def to_account(cls, profile: str | None = None, region: str | None = None) -> Access:
+        """The account of this profile. BadInput: no such profile, or no region is configured."""
+        try:
+            found = boto3.Session(profile_name=profile, region_name=region)
+        except ProfileNotFound as error:
+            raise BadInput(
+                str(error), where="--profile", fix="`aws configure list-profiles` lists them"
+            ) from error
+        if not found.region_name:
+            raise BadInput(
+                "no AWS region is configured",
+                fix="give --region ap-northeast-1, set AWS_REGION, or set `region` in the profile",
+            )
+        return cls(None, found.region_name, profile, [found])
+
+    @property
+    def is_local(self) -> bool:
+        return self.endpoint is not None
+
+    def client(self, service: str) -> Any:
+        config = botocore.config.Config(
+            retries={"max_attempts": 3 if self.is_local else 8, "mode": "standard"},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=8,
+        )
+        if self.endpoint is not None:
+            return boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=self.region,
+                config=config,
+                **_LOCAL_KEYS,
+            )
+        if not self._session:
+            self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
+        return self._session[0].client(service, config=config)
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, timeout_s: float = 30.0) -> Any:
+        """A call under `/_hikkoshi/`, of a local region only: GET without a body, else POST; JSON
+        both ways."""
+        if self.endpoint is None:
+            raise CannotRun(f"{path} has no AWS call; only a local region answers it")
+        request = urllib.request.Request(
+            f"{self.endpoint}/_hikkoshi/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method="GET" if body is None else "POST",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read(2000).decode("utf-8", "replace")
+            raise AwsRefused(f"the region refused {path}: {text}") from error
+        except OSError as error:
+            raise AwsRefused(f"the region did not answer {path}: {error}") from error
+
+
+def calling(operation: str, call: Callable[..., Any], /, **parameters: Any) -> Any:
+    """Make an AWS call; its error becomes AwsRefused with the operation's name."""
+    try:
+        return call(**parameters)
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        raise AwsRefused(
+            f"{operation} was refused: {details.get('Code')}: {details.get('Message')}"
+        ) from error
+    except (NoCredentialsError, NoRegionError) as error:
+        raise AwsRefused(
+            f"{operation} could not be called: {error}",
+            fix="run `aws configure` or `aws sso login`, or give --profile",
+        ) from error
+    except BotoCoreError as error:
+        raise AwsRefused(f"{operation} could not be called: {error}") from error
+
+
+def wait_until(
+    what: str,
+    is_so: Callable[[], bool],
+    deadline_s: float,
+    *,
+    every_s: float = 0.1,
+    explain: Callable[[], str] | None = None,
+) -> float:
+    """Poll until `is_so`; the seconds it took. DeadlinePassed says what did not happen, and why if
+    `explain` can tell."""
+    started = time.monotonic()
+    while not is_so():
+        waited = time.monotonic() - started
+        if waited > deadline_s:
+            why = explain() if explain else ""
+            raise DeadlinePassed(
+                f"{what} did not happen within {deadline_s:.0f} s" + (f": {why}" if why else "")
+            )
+        time.sleep(every_s)
+    return time.monotonic() - started
