@@ -1,6 +1,8 @@
 # Every chore is a verb. `make setup` needs Python 3.11 and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait more than they compute: two files at a time halve the suite on two cores.
+JOBS ?= 2
 
 .PHONY: help setup rehearse test lint format types bench clean
 
@@ -19,7 +21,7 @@ rehearse: setup            ## rehearse examples/genba/after; ends with the verdi
 	@$(BIN)/hikkoshi rehearse examples/genba/after $(ARGS)
 
 test: .venv/.ready-dev lint types     ## every check and every test
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: .venv/.ready-dev                ## ruff
 	@$(BIN)/ruff check src tests bench examples scripts
