@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from hikkoshi.region.engine.port import Usage
+from hikkoshi.region.engine.port import Terminal, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,12 @@ class TaskRuntime(Protocol):
         self, task_arn: str, container: str | None, command: list[str], timeout_s: float
     ) -> tuple[int, bytes]:
         """Run a command in a running container (container None: the first essential one)."""
+        ...
+
+    async def open_terminal(
+        self, task_arn: str, container: str | None, command: list[str]
+    ) -> Terminal:
+        """A command at a terminal in a running container. LookupError, CannotStartContainer."""
         ...
 
     async def close(self) -> None:

@@ -110,6 +110,7 @@ class Region:
             account_id=payload.account_id,
             region=payload.region,
             journal=ground.state / "ecs.jsonl",
+            door=lambda: ground.open_door(None),
         )
         self.rds = RdsService(
             ground,

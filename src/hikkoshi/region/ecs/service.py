@@ -14,11 +14,13 @@ from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.operations.clusters import ClusterOperations
 from hikkoshi.region.ecs.operations.definitions import DefinitionOperations
 from hikkoshi.region.ecs.operations.deployments import DeploymentOperations
+from hikkoshi.region.ecs.operations.execute import ExecuteOperations
 from hikkoshi.region.ecs.operations.services import ServiceOperations
 from hikkoshi.region.ecs.operations.tags import TagOperations
 from hikkoshi.region.ecs.operations.tasks import TaskOperations
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.scheduler import ServiceScheduler
+from hikkoshi.region.ecs.sessions import Door, ExecSessions
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.front.port import Operation
 from hikkoshi.region.ports import LoadBalancers, TaskRuntime
@@ -37,7 +39,7 @@ class EcsService:
         self, *, runtime: TaskRuntime, balancers: LoadBalancers, clock: Clock,
         timers: Timers | None = None, recorder: Recorder | None = None,
         account_id: str = "123456789012", region: str = "ap-northeast-1",
-        journal: Path | None = None,
+        journal: Path | None = None, door: Door | None = None,
     ) -> None:  # fmt: skip
         timers = timers or Timers.as_aws()
         self._store = Store(clock, recorder or NoRecorder(), journal)
@@ -55,6 +57,7 @@ class EcsService:
         self.scheduler = ServiceScheduler(
             store=self._store, actions=actions, balancers=balancers, clock=clock, timers=timers
         )
+        self._sessions = ExecSessions(door)
         self._plane = ControlPlane(
             store=self._store,
             names=names,
@@ -72,6 +75,7 @@ class EcsService:
             ServiceOperations(self._plane),
             DeploymentOperations(self._plane),
             TaskOperations(self._plane),
+            ExecuteOperations(self._plane, self._sessions),
             TagOperations(self._plane),
         )
         return {name: operation for room in rooms for name, operation in room.table().items()}
@@ -80,6 +84,7 @@ class EcsService:
         self.scheduler.start()
 
     async def close(self) -> None:
+        await self._sessions.close()
         await self.scheduler.close()
         self._store.close()
 

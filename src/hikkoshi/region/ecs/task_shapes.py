@@ -98,9 +98,8 @@ def _containers(task: TaskRecord, store: Store) -> list[dict[str, Any]]:
 def _container(
     task: TaskRecord, document: dict[str, Any], state: ContainerState | None
 ) -> dict[str, Any]:
-    prefix = task.arn.replace(":task/", ":container/", 1)
     shape = given(
-        containerArn=f"{prefix}/{uuid.uuid5(uuid.NAMESPACE_URL, task.arn + document['name'])}",
+        containerArn=container_arn(task, document["name"]),
         taskArn=task.arn,
         name=document["name"],
         image=document["image"],
@@ -108,7 +107,7 @@ def _container(
         healthStatus=state.health if state else "UNKNOWN",
         networkInterfaces=_interfaces(task),
         networkBindings=[],
-        managedAgents=None,
+        managedAgents=_managed_agents(task, state),
         cpu=str(document.get("cpu", 0)),
         memory=str(document["memory"]) if document.get("memory") else None,
         memoryReservation=_text(document.get("memoryReservation")),
@@ -123,6 +122,22 @@ def _container(
             )
         )
     return shape
+
+
+def container_arn(task: TaskRecord, name: str) -> str:
+    prefix = task.arn.replace(":task/", ":container/", 1)
+    return f"{prefix}/{uuid.uuid5(uuid.NAMESPACE_URL, task.arn + name)}"
+
+
+def _managed_agents(task: TaskRecord, state: ContainerState | None) -> list[dict[str, Any]] | None:
+    """ECS Exec's agent lives as long as its container does."""
+    if not task.enable_execute_command:
+        return None
+    status = state.last_status if state else "PENDING"
+    agent: dict[str, Any] = {"name": "ExecuteCommandAgent", "lastStatus": status}
+    if status == "RUNNING" and task.state is not None and task.state.started_at is not None:
+        agent["lastStartedAt"] = task.state.started_at
+    return [agent]
 
 
 def _interfaces(task: TaskRecord) -> list[dict[str, Any]]:

@@ -8,35 +8,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
 
 from hikkoshi.base.ending import Ended, Ending
 from hikkoshi.region.engine import usage
-from hikkoshi.region.engine.cgroups import Group
 from hikkoshi.region.engine.command import container_environment
-from hikkoshi.region.engine.limits import Pair, set_limits
-from hikkoshi.region.engine.port import ContainerSpec, ExecResult, Exit, Usage
-from hikkoshi.region.engine.space import Space
+from hikkoshi.region.engine.limits import set_limits
+from hikkoshi.region.engine.port import CannotStartContainer, ExecResult, Exit, Usage
 from hikkoshi.region.engine.spawner import spawn
-from hikkoshi.region.engine.users import User
+from hikkoshi.region.engine.started import Started
+from hikkoshi.region.engine.terminal import EmbeddedTerminal, open_terminal
 
 _OUTPUT_LIMIT = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What the start found out: process_fd is a pidfd of the command itself."""
-
-    spec: ContainerSpec
-    space: Space
-    user: User
-    pid: int
-    process_fd: int
-    group: Group | None
-    limits: Mapping[str, Pair]
-    nsenter: str
-    spawner: Executor
 
 
 class EmbeddedContainer:
@@ -105,14 +87,8 @@ class EmbeddedContainer:
         if self.has_ended:
             return ExecResult(137, b"the container has ended")
         started = self._started
-        command = [started.nsenter, "--target", str(self.pid)]
-        command += ["--mount", "--uts", "--ipc", "--pid", "--root", "--wd"]
-        if not started.user.is_root:
-            # Our own uid is the container's user there; becoming any other is not allowed.
-            command += ["--user", "--preserve-credentials"]
-        full = container_environment(
-            {**self.spec.environment, **environment}, started.user, self.spec.hostname
-        )
+        command = self._enter()
+        full = self._environment(environment)
         read_end, write_end = os.pipe()
         try:
             popen, is_inside = await spawn(
@@ -132,6 +108,29 @@ class EmbeddedContainer:
             if started.group is not None and not is_inside:
                 started.group.add(popen.pid)
         return await self._finish(popen, read_end, timeout_s)
+
+    async def open_terminal(
+        self, argv: Sequence[str], environment: Mapping[str, str]
+    ) -> EmbeddedTerminal:
+        """As the port's Interactive says."""
+        if self.has_ended:
+            raise CannotStartContainer("the container has ended")
+        return await open_terminal(
+            self._started, self._enter(), argv, self._environment({"TERM": "xterm", **environment})
+        )
+
+    def _enter(self) -> list[str]:
+        command = [self._started.nsenter, "--target", str(self.pid)]
+        command += ["--mount", "--uts", "--ipc", "--pid", "--root", "--wd"]
+        if not self._started.user.is_root:
+            # Our own uid is the container's user there; becoming any other is not allowed.
+            command += ["--user", "--preserve-credentials"]
+        return command
+
+    def _environment(self, added: Mapping[str, str]) -> dict[str, str]:
+        return container_environment(
+            {**self.spec.environment, **added}, self._started.user, self.spec.hostname
+        )
 
     async def _finish(
         self, popen: subprocess.Popen[bytes], read_end: int, timeout_s: float

@@ -16,7 +16,7 @@ from pathlib import Path
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.images import ImageLibrary, ImageNotHere, LocalImage
 from hikkoshi.region.engine.cgroups import Group, open_groups, safe_name
-from hikkoshi.region.engine.container import EmbeddedContainer, Started, connect
+from hikkoshi.region.engine.container import EmbeddedContainer, connect
 from hikkoshi.region.engine.layout import HostTree
 from hikkoshi.region.engine.limits import Clipped, Pair, grant, own_limits
 from hikkoshi.region.engine.port import (
@@ -28,6 +28,7 @@ from hikkoshi.region.engine.port import (
     SandboxUsage,
 )
 from hikkoshi.region.engine.space import Space, SpaceGround
+from hikkoshi.region.engine.started import Started
 from hikkoshi.region.engine.starting import find_program, prepare, run
 
 _GONE_DEADLINE_S = 10.0

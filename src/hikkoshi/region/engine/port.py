@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class CannotPullContainer(Exception):
@@ -129,6 +129,31 @@ class Container(Protocol):
         ...
 
     def usage(self) -> Usage | None: ...
+
+
+class Terminal(Protocol):
+    """A command at a terminal of its own inside a container."""
+
+    async def read(self) -> bytes:
+        """The next output; b"" when there is no more."""
+        ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    async def close(self) -> int:
+        """End the command if it still runs; its exit code."""
+        ...
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """What a Container is, too, where its engine can give a terminal (ECS Exec needs it)."""
+
+    async def open_terminal(self, argv: Sequence[str], environment: Mapping[str, str]) -> Terminal:
+        """environment is added to the container's. Raises CannotStartContainer."""
+        ...
 
 
 class Sandbox(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from hikkoshi.base.clock import Clock, SystemClock
 from hikkoshi.model.evidence import NoRecorder, Recorder
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.engine.port import Engine, Mount
+from hikkoshi.region.engine.port import CannotStartContainer, Engine, Interactive, Mount, Terminal
 from hikkoshi.region.ports import (
     LogDrivers,
     MetadataEndpoint,
@@ -109,6 +109,15 @@ class EcsTaskRuntime:
         running = self._life(task_arn).running_container(container)
         result = await running.execute(command, running.spec.environment, timeout_s)
         return (TIMED_OUT_CODE if result.is_timed_out else result.code), result.output
+
+    async def open_terminal(
+        self, task_arn: str, container: str | None, command: list[str]
+    ) -> Terminal:
+        """As `execute`, at a terminal. CannotStartContainer where the engine has none to give."""
+        running = self._life(task_arn).running_container(container)
+        if not isinstance(running, Interactive):
+            raise CannotStartContainer("a terminal is not implemented by this engine")
+        return await running.open_terminal(command, {})
 
     def not_imitated(self) -> list[str]:
         """What the tasks so far asked for and was played differently, for the report."""

@@ -21,12 +21,6 @@ from hikkoshi.region.ecs.records import Cluster, Definition, StopRequest, TaskRe
 from hikkoshi.region.ecs.task_shapes import task_shape
 from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
 
-_NO_EXEC = (
-    "The execute command failed because execute command was not enabled when the task was run or "
-    "the execute command agent isn’t running. Wait and try again or run a new task with execute "
-    "command enabled and try again."
-)
-
 
 class TaskOperations:
     def __init__(self, plane: ControlPlane) -> None:
@@ -42,7 +36,6 @@ class TaskOperations:
             "ListTasks": self.list_tasks,
             "GetTaskProtection": self.get_protection,
             "UpdateTaskProtection": self.update_protection,
-            "ExecuteCommand": self.execute,
         }
 
     async def run(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -220,17 +213,6 @@ class TaskOperations:
         if until is not None and is_protected:
             shape["expirationDate"] = shapes.when(until)
         return shape
-
-    async def execute(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
-        task = lookups.find_task(self._store, self._plane.names, cluster, parameters["task"])
-        if task is None:
-            raise errors.task_not_found()
-        if not task.enable_execute_command or task.last_status != "RUNNING":
-            raise errors.invalid_parameter(_NO_EXEC)
-        raise NotImplementedByRegion(
-            "ECS Exec's session (POST /_hikkoshi/execute runs a command in a container)"
-        )
 
     def _answer(self, tasks: list[TaskRecord]) -> dict[str, Any]:
         return {
