@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 from hikkoshi.base.errors import CannotRun
 
@@ -40,6 +41,8 @@ async def main(ground, context) -> None:
         context.ready()
     await context.stopping.wait()
     server.close()
+    if wishes.get("has_a_stuck_thread"):
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)
     if not wishes.get("is_stubborn"):
         (context.record_directory / "stopped").write_text("in order")
         return

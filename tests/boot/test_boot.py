@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,16 @@ def test_a_region_that_does_not_stop_is_killed(settings):
     assert_nothing_is_left(wanted, record)
 
 
+def test_a_thread_that_is_stuck_does_not_keep_a_region_from_ending(settings):
+    wanted = settings(payload={"has_a_stuck_thread": True}, stop_deadline_s=100.0)
+    handle = launch(wanted)
+    handle.wait_ready()
+    started = time.monotonic()
+    handle.stop()
+    assert time.monotonic() - started < 50, "it was killed at its deadline"
+    assert (wanted.record_directory / "stopped").read_text() == "in order"
+
+
 def test_a_port_in_use_is_bad_input(settings):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -296,6 +307,7 @@ def test_a_machine_without_namespaces_names_the_setting(number, facts, setting):
 
 NO_NAMESPACES = """
 import sys
+import time
 from pathlib import Path
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.boot import LaunchSettings, launch

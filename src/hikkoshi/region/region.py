@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from hikkoshi.image.python_home import current_python
 from hikkoshi.image.stand_ins import STAND_INS
 from hikkoshi.region.boot.context import RegionContext
 from hikkoshi.region.boot.ground import EmbeddedGround
+from hikkoshi.region.closing import Closing
 from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
 from hikkoshi.region.elb.service import ElbService
@@ -66,7 +68,7 @@ class Region:
     ) -> None:
         self._ground = ground
         self._context = context
-        self._undo = contextlib.AsyncExitStack()
+        self._undo = Closing()
         clock, timers = SystemClock(), payload.timers
         inside = f"http://{ground.gateway}:{API_PORT_INSIDE}"
         clients = region_clients(inside)
@@ -142,26 +144,26 @@ class Region:
     async def open(self) -> None:
         """Undo of each step is registered before the step is taken."""
         undo = self._undo
-        undo.callback(self.recorder.close)
+        undo.add("recorder", self.recorder.close)
         await self._ground.add_address(self._ground.resolver)
         await self._ground.add_address(INTAKE_ADDRESS)
         await self._ground.add_address(METADATA_ADDRESS)
-        undo.push_async_callback(self.names.close)
+        undo.add("names", self.names.close)
         await self.names.start(self._ground.resolver, 53)
         for host in NAMES:
             self.names.set(host, [INTAKE_ADDRESS])
-        undo.push_async_callback(self.intake.close)
+        undo.add("intake", self.intake.close)
         await self.intake.start(INTAKE_ADDRESS)
-        undo.push_async_callback(self.metadata.close)
+        undo.add("metadata", self.metadata.close)
         await self.metadata.listen(METADATA_ADDRESS, 80)
-        undo.push_async_callback(asyncio.to_thread, self.front.close)
-        undo.callback(self.xray.close)
-        undo.push_async_callback(self.rds.close)
-        undo.push_async_callback(self.elb.close)
-        undo.push_async_callback(self.engine.close)
-        undo.callback(self.logs.close)
-        undo.push_async_callback(self.runtime.close)
-        undo.push_async_callback(self.ecs.close)
+        undo.add("API", functools.partial(asyncio.to_thread, self.front.close))
+        undo.add("xray", self.xray.close)
+        undo.add("rds", self.rds.close)
+        undo.add("elb", self.elb.close)
+        undo.add("engine", self.engine.close)
+        undo.add("logs", self.logs.close)
+        undo.add("runtime", self.runtime.close)
+        undo.add("ecs", self.ecs.close)
         await self.ecs.start()
         inside = socket.create_server(
             (self._ground.gateway, API_PORT_INSIDE), reuse_port=False, backlog=128
@@ -169,7 +171,7 @@ class Region:
         self.front.start([self._context.api_socket, inside])
 
     async def close(self) -> None:
-        await self._undo.aclose()
+        await self._undo.close()
 
     async def _status(self, asked: dict[str, Any]) -> dict[str, Any]:
         used_intake = self.intake.stand_ins() if self.intake.counts.requests else []

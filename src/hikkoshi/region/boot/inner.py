@@ -136,7 +136,8 @@ def _run_region(inside: Inside) -> NoReturn:
     try:
         network = _lay_network()
         main = find_entry_point(inside.entry_point)
-        asyncio.run(_serve(inside, main, network))
+        # Not asyncio.run: it would wait, without end, for whatever a thread of a room is stuck in.
+        asyncio.new_event_loop().run_until_complete(_serve(inside, main, network))
         code = 0
     except HikkoshiError as error:
         traceback.print_exc()
