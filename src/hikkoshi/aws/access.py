@@ -7,6 +7,7 @@ of the two it is. Only what AWS has no word for (`ask`) needs a local region.
 from __future__ import annotations
 
 import json
+import random
 import time
 import urllib.error
 import urllib.request
@@ -24,8 +25,11 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from hikkoshi.aws.refusals import THROTTLED, refusal
 from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun, DeadlinePassed
 
+THROTTLED_S = 120.0
+"""How long a call that AWS throttles is tried again."""
 # Any key will do for the local region; these are never real ones.
 _LOCAL_KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
@@ -102,14 +106,32 @@ class Access:
 
 
 def calling(operation: str, call: Callable[..., Any], /, **parameters: Any) -> Any:
-    """Make an AWS call; its error becomes AwsRefused with the operation's name."""
+    """Make an AWS call; its error becomes AwsRefused with the operation's name.
+
+    Throttling is waited out, beyond botocore's own few attempts, for `THROTTLED_S` at most."""
+    gives_up = time.monotonic() + THROTTLED_S
+    pause_s = 0.2
+    while True:
+        try:
+            return _call(operation, call, parameters)
+        except AwsRefused as error:
+            cause = error.__cause__
+            is_throttled = (
+                isinstance(cause, ClientError)
+                and cause.response.get("Error", {}).get("Code") in THROTTLED
+            )
+            if not is_throttled or time.monotonic() > gives_up:
+                raise
+        time.sleep(pause_s * random.uniform(0.5, 1.0))
+        pause_s = min(pause_s * 2, 10.0)
+
+
+def _call(operation: str, call: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     try:
         return call(**parameters)
     except ClientError as error:
         details = error.response.get("Error", {})
-        raise AwsRefused(
-            f"{operation} was refused: {details.get('Code')}: {details.get('Message')}"
-        ) from error
+        raise refusal(operation, str(details.get("Code")), str(details.get("Message"))) from error
     except (NoCredentialsError, NoRegionError) as error:
         raise AwsRefused(
             f"{operation} could not be called: {error}",

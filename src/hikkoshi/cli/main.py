@@ -26,7 +26,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "down": ("hikkoshi.cli.region", "down", "End a local region and remove all it made."),
         "status": ("hikkoshi.cli.region", "status", "Show the local regions and their doors."),
     },
-    "A service, in AWS or in the region": {},
+    "A service, in AWS or in the region": {
+        "diff": ("hikkoshi.cli.deploy", "diff", "Show what a deploy would change."),
+        "deploy": ("hikkoshi.cli.deploy", "deploy", "Bring a service to what its files say."),
+        "wait": ("hikkoshi.cli.deploy", "wait", "Wait for a deployment's end, and judge it."),
+        "rollback": ("hikkoshi.cli.deploy", "rollback", "Go back to the last good deployment."),
+    },
     "Trials by themselves": {
         "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),
         "synthetic": ("hikkoshi.cli.synthetic", "synthetic", "Run synthetic tests."),

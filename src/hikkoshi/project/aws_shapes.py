@@ -79,3 +79,12 @@ def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool in kinds or object in kinds
     return isinstance(value, kinds)
+
+
+@cache
+def output_member_shape(service: str, operation: str, member: str) -> Any:
+    """The structure behind a member of an operation's answer; of a list, that of its items."""
+    loaded = botocore.loaders.Loader().load_service_model(service, "service-2")
+    shape = botocore.model.ServiceModel(loaded, service).operation_model(operation).output_shape
+    found = shape.members[member]
+    return found.member if found.type_name == "list" else found

@@ -58,7 +58,11 @@ def read_text(path: Path, *, named_by: str | None = None) -> str:
 
 def read_document(path: Path, *, named_by: str | None = None) -> Document:
     """JSON for `.json`, else YAML. BadInput has file, line, and the fix."""
-    text = read_text(path, named_by=named_by)
+    return parse_document(path, read_text(path, named_by=named_by))
+
+
+def parse_document(path: Path, text: str) -> Document:
+    """The text of that file, read before or made from it; as `read_document`."""
     if path.suffix == ".json":
         try:
             data, lines = read_json(text)

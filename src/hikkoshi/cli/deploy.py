@@ -1,0 +1,184 @@
+"""`hikkoshi deploy`, `wait`, `rollback` and `diff`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import click
+
+from hikkoshi.base.errors import BadInput
+from hikkoshi.base.units import parse_duration
+from hikkoshi.cli.service import EXITS, Shown, finish, opened, service_options, warn
+from hikkoshi.ship import rollback as rolling
+from hikkoshi.ship.calls import primary, short
+from hikkoshi.ship.deploy import Deployer, Options, look
+
+_TIMEOUT = click.option("--timeout", help="Such as 10m; else the configuration's, else 10m.")
+_AUDIT = click.option(
+    "--audit-log-group", help="Also write the audit log to this log group of CloudWatch."
+)
+
+
+def _seconds(text: str | None, otherwise: float) -> float:
+    if text is None:
+        return otherwise
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise BadInput(str(error), where="--timeout") from error
+
+
+@click.command(epilog=EXITS)
+@service_options
+@_TIMEOUT
+@click.option("--no-wait", is_flag=True, help="Return when AWS has taken the change.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--force-new-deployment", is_flag=True, help="New tasks even if nothing changed.")
+@click.option(
+    "--on-failure",
+    type=click.Choice(["rollback", "leave"]),
+    default="rollback",
+    show_default=True,
+    help="When new tasks keep failing alike: go back to the last good deployment, or leave it.",
+)
+@click.option("--supersede", is_flag=True, help="Deploy over a deployment that is in progress.")
+@click.option("--no-lock", is_flag=True, help="Take no lock (an SSM parameter).")
+@click.option("--break-lock", is_flag=True, help="Take the lock from whoever holds it.")
+@_AUDIT
+def deploy(
+    directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool,
+    timeout: str | None, no_wait: bool, dry_run: bool, force_new_deployment: bool,
+    on_failure: str, supersede: bool, no_lock: bool, break_lock: bool, audit_log_group: str | None,
+) -> None:  # fmt: skip
+    """Bring the service of DIRECTORY to what its files say, and judge how that ends.
+
+    DIRECTORY holds hikkoshi.yaml or ecspresso.yml. A task definition is registered only when it
+    differs. What happens is shown on stderr; success is told by this deployment's own id, so a
+    circuit breaker's rollback is never a success. When new tasks keep failing for one reason it
+    does not wait for the breaker: it says why, with the container's last lines, and goes back.
+
+    \b
+    Examples:
+      hikkoshi deploy --local examples/genba/after
+      hikkoshi deploy infra/ --profile production
+      TAG=2.1.0 hikkoshi deploy ecspresso.yml --timeout 15m
+    """
+    found = opened(directory, is_local, profile, region, prepares=not dry_run)
+    options = Options(
+        _seconds(timeout, found.home.timeout_s), not no_wait, on_failure == "rollback",
+        force_new_deployment, supersede, not no_lock, break_lock,
+    )  # fmt: skip
+    if dry_run:
+        live = look(found.calls, found.home)
+        for line in (*live.changes.task_diff, *live.changes.service_diff):
+            click.echo(_coloured(line))
+        warn("nothing was changed (--dry-run)" if not live.changes.is_nothing else
+             "nothing to change")  # fmt: skip
+        return
+    with contextlib.closing(Shown()) as shown:
+        deployer = Deployer(
+            found.calls, found.home, options, shown, found.audit(audit_log_group), found.every_s
+        )
+        outcome = deployer.run()
+    finish(outcome, as_json, "deploy")
+
+
+@click.command(epilog=EXITS)
+@service_options
+@_TIMEOUT
+def wait(
+    directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool,
+    timeout: str | None,
+) -> None:  # fmt: skip
+    """Wait for the end of the service's newest deployment, and judge it by its id.
+
+    \b
+    Examples:
+      hikkoshi wait infra/
+      hikkoshi wait --local examples/genba/after --timeout 2m --json
+    """
+    found = opened(directory, is_local, profile, region)
+    limit_s = _seconds(timeout, found.home.timeout_s)
+    with contextlib.closing(Shown()) as shown:
+        outcome = rolling.wait(found.calls, shown, found.every_s, limit_s)
+    finish(outcome, as_json, "deploy")
+
+
+@click.command(epilog=EXITS)
+@service_options
+@_TIMEOUT
+@click.option("--to", help="A revision to go to: 12 or family:12. Else the last good deployment's.")
+@click.option("--no-wait", is_flag=True, help="Return when AWS has taken the change.")
+@click.option("--dry-run", is_flag=True, help="Say where it would go back to.")
+@_AUDIT
+def rollback(
+    directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool,
+    timeout: str | None, to: str | None, no_wait: bool, dry_run: bool,
+    audit_log_group: str | None,
+) -> None:  # fmt: skip
+    """Go back to the last deployment that succeeded; stop one that is in progress.
+
+    The revision that failed stays registered: it is the evidence.
+
+    \b
+    Examples:
+      hikkoshi rollback infra/
+      hikkoshi rollback infra/ --to 12
+      hikkoshi rollback --local examples/genba/after --dry-run
+    """
+    found = opened(directory, is_local, profile, region)
+    service = found.calls.must_describe()
+    target = rolling.find_target(found.calls, service, to)
+    now = short(primary(service)["taskDefinition"])
+    warn(f"from {now} back to {short(target.task_definition)}: {target.because}")
+    if dry_run:
+        if as_json:
+            click.echo(json.dumps({"from": now, "to": short(target.task_definition)}))
+        return
+    with contextlib.closing(Shown()) as shown:
+        outcome = rolling.roll_back(
+            found.calls, service, target, shown, found.audit(audit_log_group), found.every_s,
+            _seconds(timeout, found.home.timeout_s), not no_wait,
+        )  # fmt: skip
+    finish(outcome, as_json, "rollback")
+
+
+@click.command(epilog="Exit codes: 0 the same, 1 they differ, 2 bad input, 3 could not run.")
+@service_options
+def diff(
+    directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool
+) -> None:
+    """Show what a deploy would change: live against files, defaults left out on both sides.
+
+    \b
+    Examples:
+      hikkoshi diff infra/ --profile production
+      hikkoshi diff --local examples/genba/after
+    """
+    found = opened(directory, is_local, profile, region)
+    live = look(found.calls, found.home)
+    changes = live.changes
+    if as_json:
+        document = {
+            "same": changes.is_nothing,
+            "creates": changes.creates,
+            "taskDefinition": list(changes.task_diff),
+            "service": list(changes.service_diff),
+            "notes": list(live.notes),
+        }
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        for line in (*changes.task_diff, *changes.service_diff):
+            click.echo(_coloured(line))
+        for note in live.notes:
+            warn(note)
+    raise SystemExit(0 if changes.is_nothing else 1)
+
+
+def _coloured(line: str) -> str:
+    colours = {"-": "red", "+": "green", "@": "cyan"}
+    if line.startswith(("---", "+++")):
+        return click.style(line, bold=True)
+    return click.style(line, fg=colours[line[0]]) if line[:1] in colours else line

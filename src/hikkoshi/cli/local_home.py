@@ -1,0 +1,126 @@
+"""A project's definitions in a local region: the names in them lead to what exists there.
+
+In AWS the target group, subnets, database and secrets that the files name are there. A region that
+was just started has none of them; `deploy` makes what hikkoshi.yaml describes, as a rehearsal
+does, and every other command only finds it. ecspresso's files are taken as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from hikkoshi.aws.access import Access, calling
+from hikkoshi.base.errors import AwsRefused
+from hikkoshi.fargate.references import secret_name
+from hikkoshi.model.project import Project
+from hikkoshi.project.load import load_project
+from hikkoshi.ship.home import Home
+from hikkoshi.ship.reading import OWN
+from hikkoshi.trials.adapt import adapt_service_definition, adapt_task_definition, lengthen_grace
+from hikkoshi.trials.balancer import create_balancer, default_network
+from hikkoshi.trials.bring_up import create_secrets
+from hikkoshi.trials.database import create_database, load_schema
+
+Say = Callable[[str], None]
+
+
+def adapted(access: Access, home: Home, *, prepares: bool, say: Say) -> Home:
+    """The home with the region's own ARNs in its definitions."""
+    if home.configuration.name != OWN or home.service_definition is None:
+        return home
+    project = load_project(home.directory)
+    group = _target_group(access, project)
+    has_balancer = project.settings.load_balancer is None or group is not None
+    arns = _secret_arns(access, project)
+    if prepares and not (has_balancer and arns.keys() >= project.settings.secrets.keys()):
+        group, arns = _prepare(access, project, group, arns, say)
+    known = {**{name: name for name in _names(project)}, **arns}
+    task, _ = adapt_task_definition(project.task_definition, known)
+    network = default_network(access)
+    service, _ = adapt_service_definition(
+        project.service_definition,
+        target_group_arn=group,
+        subnets=network.subnets,
+        security_groups=network.security_groups,
+    )
+    if project.settings.load_balancer is not None and service.get("loadBalancers"):
+        service, _ = lengthen_grace(service, project.settings.load_balancer.health_check)
+    return dataclasses.replace(home, task_definition=task, service_definition=service)
+
+
+def _names(project: Project) -> set[str]:
+    return {
+        secret_name(secret["valueFrom"])
+        for container in project.task_definition["containerDefinitions"]
+        for secret in [
+            *container.get("secrets", []),
+            *container.get("logConfiguration", {}).get("secretOptions", []),
+        ]
+    }
+
+
+def _target_group(access: Access, project: Project) -> str | None:
+    settings = project.settings.load_balancer
+    if settings is None:
+        return None
+    elb = access.client("elbv2")
+    try:
+        found = calling(
+            "elbv2:DescribeTargetGroups", elb.describe_target_groups, Names=[settings.target_group]
+        )
+    except AwsRefused as error:
+        if "TargetGroupNotFound" in error.what:
+            return None
+        raise
+    return str(found["TargetGroups"][0]["TargetGroupArn"])
+
+
+def _secret_arns(access: Access, project: Project) -> dict[str, str]:
+    names = project.settings.secrets.keys()
+    made = {name: name for name in names if name.startswith("/")}
+    if len(made) == len(names):
+        return made
+    manager = access.client("secretsmanager")
+    listed = calling("secretsmanager:ListSecrets", manager.list_secrets, MaxResults=100)
+    return made | {s["Name"]: s["ARN"] for s in listed["SecretList"] if s["Name"] in names}
+
+
+def _prepare(
+    access: Access, project: Project, group: str | None, arns: dict[str, str], say: Say
+) -> tuple[str | None, dict[str, str]]:
+    """What is missing, by the calls that a rehearsal makes."""
+    settings = project.settings
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        making = None
+        if settings.database is not None and not _has_database(access, settings.database.cluster):
+            say(f"  the region has no database {settings.database.cluster}: making it")
+            making = pool.submit(create_database, access, settings.database)
+        if settings.load_balancer is not None and group is None:
+            say(f"  the region has no target group {settings.load_balancer.target_group}: "
+                "making it, with a load balancer")  # fmt: skip
+            group = create_balancer(access, settings.load_balancer).target_group_arn
+        database = making.result() if making else None
+    if database is not None and settings.database is not None and settings.database.schema:
+        load_schema(project, database)
+    missing = {k: v for k, v in settings.secrets.items() if k not in arns}
+    if missing:
+        partial = dataclasses.replace(settings, secrets=missing)
+        arns = arns | create_secrets(
+            access, dataclasses.replace(project, settings=partial), database
+        )
+    ecs = access.client("ecs")
+    calling("ecs:CreateCluster", ecs.create_cluster, clusterName=settings.cluster)
+    return group, arns
+
+
+def _has_database(access: Access, cluster: str) -> bool:
+    rds = access.client("rds")
+    try:
+        calling("rds:DescribeDBClusters", rds.describe_db_clusters, DBClusterIdentifier=cluster)
+    except AwsRefused as error:
+        if "DBClusterNotFound" in error.what:
+            return False
+        raise
+    return True

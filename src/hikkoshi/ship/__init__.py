@@ -1,0 +1,1 @@
+"""Shipping a service to ECS: what is there, what would change, the change, and its outcome."""

@@ -1,0 +1,385 @@
+"""Deploy: what would change is known first, then one change is made, and its end is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from hikkoshi.aws.access import calling
+from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun
+from hikkoshi.project.aws_shapes import input_shape
+from hikkoshi.ship import changes as changing
+from hikkoshi.ship import lock, normal
+from hikkoshi.ship.audit import Audit
+from hikkoshi.ship.calls import Calls, code_of, primary, short
+from hikkoshi.ship.changes import Changes
+from hikkoshi.ship.home import Home
+from hikkoshi.ship.judge import EXIT_CODES, Ours, State
+from hikkoshi.ship.watch import Ended, Show, Watcher, ours_of
+
+Document = dict[str, Any]
+STARTING_S = 60.0
+"""A lock outlives the time that its deploy may take by this."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """rolls_back: when it is given up. supersedes: a deployment that is in progress."""
+
+    timeout_s: float
+    waits: bool = True
+    rolls_back: bool = True
+    forces: bool = False
+    supersedes: bool = False
+    locks: bool = True
+    breaks_lock: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `deploy`, `wait`, `rollback` and `scale` end with."""
+
+    state: State
+    reason: str
+    cluster: str
+    service: str
+    deployment: str | None = None
+    task_definition: str | None = None
+    changed: bool = True
+    ended: Ended | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES.get(self.state, 1)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is there now: service, its task definition, and what the files would change."""
+
+    service: Document | None
+    task: Document | None
+    changes: Changes
+    notes: tuple[str, ...] = ()
+
+    @property
+    def going(self) -> Document | None:
+        """The deployment that is in progress."""
+        if self.service is None:
+            return None
+        front = primary(self.service)
+        return front if front.get("rolloutState") == "IN_PROGRESS" else None
+
+
+def look(calls: Calls, home: Home) -> Live:
+    """Two calls, and a third where the count differs."""
+    service = calls.describe()
+    task = calls.definition(primary(service)["taskDefinition"]) if service else None
+    if service is None and home.service_definition is None:
+        raise BadInput(
+            f"there is no service {home.service!r}, and {home.configuration.name} names no "
+            "service definition to make it from"
+        )
+    found = changing.compare(home, service, task)
+    notes: tuple[str, ...] = ()
+    if service is not None and found.service and "desiredCount" in found.service:
+        scaled = _autoscaling(calls)
+        if scaled is not None:
+            notes = (scaled,)
+            rest = dict(home.service_definition or {})
+            rest.pop("desiredCount", None)
+            quiet = Home(**{**_fields(home), "service_definition": rest})
+            found = changing.compare(quiet, service, task)
+    return Live(service, task, found, notes)
+
+
+def _fields(home: Home) -> Document:
+    return {name: getattr(home, name) for name in home.__dataclass_fields__}
+
+
+def _autoscaling(calls: Calls) -> str | None:
+    """Why desiredCount is left alone, if autoscaling decides it."""
+    scaling = calls.access.client("application-autoscaling")
+    name = f"service/{calls.cluster.rsplit('/', 1)[-1]}/{calls.service}"
+    try:
+        found = calling(
+            "application-autoscaling:DescribeScalableTargets", scaling.describe_scalable_targets,
+            ServiceNamespace="ecs", ResourceIds=[name],
+        )["ScalableTargets"]  # fmt: skip
+    except AwsRefused:
+        # Whoever may deploy need not be allowed to look at autoscaling: then the files decide.
+        return None
+    if not found:
+        return None
+    target = found[0]
+    return (
+        f"desiredCount is left as it is: autoscaling keeps it between {target['MinCapacity']} and "
+        f"{target['MaxCapacity']}"
+    )
+
+
+@dataclass
+class Deployer:
+    calls: Calls
+    home: Home
+    options: Options
+    show: Show
+    audit: Audit
+    every_s: float
+    _watcher: Watcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watcher = Watcher(self.calls, self.show, self.every_s)
+
+    def run(self) -> Outcome:
+        """Refusals are BadInput or CannotRun, before anything was changed."""
+        deadline = time.monotonic() + self.options.timeout_s
+        live = look(self.calls, self.home)
+        for note in live.notes:
+            self.show.say(note)
+        if live.changes.is_nothing and not self.options.forces:
+            return self._nothing_to_change(live, deadline)
+        self._refuse_what_cannot_be(live)
+        with contextlib.ExitStack() as undo:
+            if self.options.locks:
+                what = f"deploys {self.home.family}"
+                for_s = self.options.timeout_s + STARTING_S
+                undo.enter_context(
+                    lock.held(
+                        self.calls.access, self.calls.cluster, self.calls.service, what, for_s,
+                        breaks=self.options.breaks_lock,
+                    )
+                )  # fmt: skip
+                self._refuse_if_changed(live)
+            return self._change(live, deadline)
+
+    def _nothing_to_change(self, live: Live, deadline: float) -> Outcome:
+        assert live.service is not None
+        front = primary(live.service)
+        if live.going is not None:
+            self.show.say(f"nothing to change; {front['id']} of it is in progress already")
+            if not self.options.waits:
+                return self._outcome(State.SUCCEEDED, "in progress", front, changed=False)
+            self._watcher.skip_events(live.service)
+            return self._finish(live, ours_of(live.service), front, deadline)
+        if front.get("rolloutState") == "FAILED":
+            return self._outcome(
+                State.FAILED,
+                f"the files are what is deployed, and that deployment failed: "
+                f"{front.get('rolloutStateReason')}. Correct them, or try the same again with "
+                "--force-new-deployment",
+                front,
+                changed=False,
+            )
+        return self._outcome(State.SUCCEEDED, "nothing to change", front, changed=False)
+
+    def _refuse_what_cannot_be(self, live: Live) -> None:
+        going = live.going
+        if going is not None and not self.options.supersedes:
+            raise CannotRun(
+                f"a deployment of {short(going['taskDefinition'])} is in progress ({going['id']}, "
+                f"since {going['createdAt'].astimezone():%H:%M:%S}), and the files differ from it",
+                fix="`hikkoshi wait` for its end, `hikkoshi rollback` to stop it, or deploy over "
+                "it: --supersede",
+            )
+        if live.service is None:
+            if (self.home.service_definition or {}).get("desiredCount") is None:
+                raise BadInput("a new service needs desiredCount in its definition")
+            return
+        known = input_shape("ecs", "UpdateService").members
+        for name in live.changes.service or {}:
+            if name not in known:
+                raise BadInput(
+                    f"{name} of a live service cannot be changed "
+                    f"(live: {live.service.get(name)!r})",
+                    fix="set it back, or delete the service and deploy again",
+                )
+
+    def _refuse_if_changed(self, live: Live) -> None:
+        """Someone else's change between the look and the lock."""
+        now = self.calls.describe()
+        before, after = _fingerprint(live.service), _fingerprint(now)
+        if before != after:
+            shown = "\n".join(
+                "  " + line
+                for line in difflib.unified_diff(
+                    before.splitlines(), after.splitlines(), "when looked at", "now", "", "", 1, ""
+                )
+            )
+            raise CannotRun(
+                f"someone else changed the service meanwhile:\n{shown}",
+                fix="look at it (`hikkoshi diff`), then deploy again",
+            )
+
+    def _change(self, live: Live, deadline: float) -> Outcome:
+        before = short(primary(live.service)["taskDefinition"]) if live.service else None
+        self.audit.note(
+            "deploy begins", cluster=self.calls.cluster, service=self.calls.service,
+            before=before, task_changes=live.changes.changes_task,
+            service_changes=sorted(live.changes.service or {}),
+        )  # fmt: skip
+        self._watcher.skip_events(live.service)
+        definition = self._definition(live)
+        service = self._create(definition) if live.service is None else self._update(
+            live, definition)  # fmt: skip
+        self._tag(service, live)
+        front = primary(service)
+        ours = self._find_record(ours_of(service))
+        begins = live.service is None or front["id"] != primary(live.service)["id"]
+        self.audit.note(
+            "deploy sent", cluster=self.calls.cluster, service=self.calls.service,
+            deployment=front["id"], task_definition=short(front["taskDefinition"]),
+        )  # fmt: skip
+        if not self.options.waits:
+            return self._outcome(State.SUCCEEDED, "sent; not waited for", front)
+        if begins:
+            self.show.say(f"deployment {front['id']} of {short(front['taskDefinition'])} began")
+            return self._finish(live, ours, front, deadline)
+        ended = self._watcher.wait_stable(deadline)
+        return self._end(ended, front)
+
+    def _definition(self, live: Live) -> str:
+        """The task definition to deploy: the live one, the family's newest if it is the same
+        (registered by a deploy that was cut off), else a new revision."""
+        if live.task is not None and not live.changes.changes_task:
+            return str(live.task["taskDefinitionArn"])
+        newest = self.calls.definition(self.home.family)
+        if (
+            newest is not None
+            and newest.get("status") == "ACTIVE"
+            and changing.is_same_task(newest, self.home.task_definition)
+            and normal.tags(newest) == normal.tags(self.home.task_definition)
+        ):
+            self.show.say(f"{short(newest['taskDefinitionArn'])} is registered already")
+            return str(newest["taskDefinitionArn"])
+        made = self.calls("RegisterTaskDefinition", **self.home.task_definition)["taskDefinition"]
+        self.show.say(f"registered {short(made['taskDefinitionArn'])}")
+        return str(made["taskDefinitionArn"])
+
+    def _create(self, definition: str) -> Document:
+        self.show.say(f"creating the service {self.calls.service}")
+        wanted = {
+            **(self.home.service_definition or {}),
+            "cluster": self.calls.cluster,
+            "taskDefinition": definition,
+            "clientToken": secrets.token_hex(16),
+        }
+        return dict(self.calls("CreateService", **wanted)["service"])
+
+    def _update(self, live: Live, definition: str) -> Document:
+        parameters: Document = dict(live.changes.service or {})
+        assert live.service is not None
+        if definition != primary(live.service)["taskDefinition"]:
+            parameters["taskDefinition"] = definition
+        if self.options.forces:
+            parameters["forceNewDeployment"] = True
+        if not parameters:
+            return live.service
+        answer = self.calls(
+            "UpdateService", cluster=self.calls.cluster, service=self.calls.service, **parameters
+        )
+        return dict(answer["service"])
+
+    def _tag(self, service: Document, live: Live) -> None:
+        if live.changes.tags and not live.changes.creates:
+            tags = [{"key": k, "value": v} for k, v in live.changes.tags]
+            self.calls("TagResource", resourceArn=service["serviceArn"], tags=tags)
+
+    def _find_record(self, ours: Ours) -> Ours:
+        return ours if ours.record else find_record(self.calls, ours)
+
+    def _finish(self, live: Live, ours: Ours, front: Document, deadline: float) -> Outcome:
+        ours = self._find_record(ours)
+        ended = self._watcher.watch(ours, deadline, gives_up=True)
+        has_before = live.service is not None and len(live.service["deployments"]) > 0
+        if ended.state is State.HOPELESS and self.options.rolls_back and has_before:
+            ended = self._take_back(ours, ended, deadline)
+        return self._end(ended, front)
+
+    def _take_back(self, ours: Ours, hopeless: Ended, deadline: float) -> Ended:
+        """Stop the hopeless deployment, so that the last good one is back before the breaker's
+        last try. The failed revision stays registered: it is the evidence."""
+        self.show.say(f"giving up: {hopeless.reason}")
+        if not stop_deployment(self.calls, ours):
+            self.show.say("there is no earlier deployment to go back to; it is left as it is")
+            return hopeless
+        self.show.say("rolling back to the last good deployment")
+        ended = self._watcher.watch(
+            ours, max(deadline, time.monotonic() + STARTING_S), gives_up=False
+        )
+        if ended.state is State.ROLLED_BACK:
+            return Ended(
+                State.ROLLED_BACK, hopeless.reason, ended.failed, ended.lines or hopeless.lines,
+                ended.why_no_lines, hopeless.took_s + ended.took_s,
+            )  # fmt: skip
+        return ended
+
+    def _end(self, ended: Ended, front: Document) -> Outcome:
+        outcome = self._outcome(ended.state, ended.reason, front, ended=ended)
+        self.audit.note(
+            "deploy ended", cluster=self.calls.cluster, service=self.calls.service,
+            deployment=front["id"], task_definition=short(front["taskDefinition"]),
+            outcome=ended.state.value, reason=ended.reason, took_s=round(ended.took_s, 1),
+        )  # fmt: skip
+        return outcome
+
+    def _outcome(
+        self, state: State, reason: str, front: Document, *, changed: bool = True,
+        ended: Ended | None = None,
+    ) -> Outcome:  # fmt: skip
+        return Outcome(
+            state, reason, self.calls.cluster, self.calls.service, front["id"],
+            short(front["taskDefinition"]), changed, ended,
+        )  # fmt: skip
+
+
+def find_record(calls: Calls, ours: Ours) -> Ours:
+    """With the service deployment that belongs to it; as it was where ECS does not tell.
+
+    The newest that is not older than the deployment: ECS makes it a moment later."""
+    for _ in range(10):
+        try:
+            found = calls.service_deployments(most=5)
+        except AwsRefused as error:
+            if "may not call" in error.what or code_of(error) == "UnsupportedFeatureException":
+                return ours
+            raise
+        for each in found[:1]:
+            if each["createdAt"].timestamp() >= ours.created_at - 5:
+                return Ours(ours.id, each["serviceDeploymentArn"], ours.created_at)
+        time.sleep(0.2 if calls.access.is_local else 1.0)
+    return ours
+
+
+def stop_deployment(calls: Calls, ours: Ours) -> bool:
+    """StopServiceDeployment with ROLLBACK. False: there is nothing to go back to."""
+    if ours.record is None:
+        return False
+    try:
+        calls("StopServiceDeployment", serviceDeploymentArn=ours.record, stopType="ROLLBACK")
+    except AwsRefused as error:
+        if code_of(error) in ("ConflictException", "InvalidParameterException"):
+            record = calls.service_deployment(ours.record)
+            return record is not None and "ROLLBACK" in str(record["status"])
+        raise
+    return True
+
+
+def _fingerprint(service: Document | None) -> str:
+    if service is None:
+        return "no service"
+    front = primary(service)
+    return json.dumps(
+        {
+            "deployment": front["id"],
+            "taskDefinition": short(front["taskDefinition"]),
+            "tags": normal.tags(service),
+            **normal.service(service),
+        },
+        indent=1, sort_keys=True, default=str,
+    )  # fmt: skip
