@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hikkoshi.base.errors import BadInput
 from hikkoshi.load.pacer import (
     Pacer,
-    Sine,
     Stage,
     Stages,
     constant,
     from_json,
     parse_stages,
     ramp,
+    sine,
     spike,
     steps,
 )
@@ -58,8 +58,8 @@ def test_spike_and_steps() -> None:
     assert steps((10, 20), 3).count == 90
 
 
-@pytest.mark.parametrize("pacer", [Sine(50, 50, 4, 10), Sine(1000, 300, 7.3, 3), Sine(3, 0, 1, 9)])
-def test_a_sine_is_inverted(pacer: Sine) -> None:
+@pytest.mark.parametrize("pacer", [sine(50, 50, 4, 10), sine(1000, 300, 7.3, 3), sine(3, 0, 1, 9)])
+def test_a_sine_is_inverted(pacer: Stages) -> None:
     for k in range(pacer.count):
         assert pacer.integral(pacer.due(k)) == pytest.approx(k, abs=1e-5)
 
@@ -78,7 +78,7 @@ def test_due_is_the_inverse_of_the_integral(parts: list[tuple[float, float, floa
         assert pacer.integral(moment) == pytest.approx(k, rel=1e-6, abs=1e-4)
 
 
-@pytest.mark.parametrize("pacer", [parse_stages("0..5/2s,5/1m"), Sine(5, 2, 3, 4)])
+@pytest.mark.parametrize("pacer", [parse_stages("0..5/2s,5/1m"), sine(5, 2, 3, 4)])
 def test_a_pacer_survives_json(pacer: Pacer) -> None:
     again = from_json(pacer.as_json())
     assert (again.count, again.duration_s) == (pacer.count, pacer.duration_s)

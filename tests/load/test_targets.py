@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hikkoshi.base.errors import BadInput, CannotRun
-from hikkoshi.load.request import prepare, request_bytes
+from hikkoshi.load.request import Form, prepare, request_bytes
 from hikkoshi.load.targets import Target, load_targets, order_by_weight, parse_targets
 
 FILE = """\
@@ -115,4 +115,4 @@ def test_a_path_needs_a_base_and_a_name_must_resolve() -> None:
     with pytest.raises(CannotRun, match="does not resolve"):
         prepare(parse_targets("GET http://no.such.host.invalid/"))
     with pytest.raises(BadInput, match="place to connect to"):
-        prepare(parse_targets("GET http://h/"), connect_to="nowhere")
+        prepare(parse_targets("GET http://h/"), Form(connect_to="nowhere"))

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from hikkoshi.base.errors import BadInput, CannotRun, DeadlinePassed
+from hikkoshi.load.conditions import parse_conditions
 from hikkoshi.load.histogram import Histogram
 from hikkoshi.load.pacer import Pacer
 from hikkoshi.load.report import LoadSummary, summarize
@@ -32,6 +33,25 @@ _MARGIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files: the client's certificate (and key), the authorities that are trusted.
+    server_name: asked for (SNI) and verified instead of the address's own."""
+
+    cert: Path | None = None
+    key: Path | None = None
+    root_certs: Path | None = None
+    server_name: str | None = None
+
+    def as_json(self, is_verified: bool) -> dict[str, Any]:
+        paths = {name: getattr(self, name) for name in ("cert", "key", "root_certs")}
+        return {
+            "is_verified": is_verified,
+            "server_name": self.server_name,
+            **{name: str(path) if path is not None else None for name, path in paths.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """What is sent, when, and by which means.
 
@@ -39,7 +59,9 @@ class Attack:
     targets that are paths. connect_to: `host:port` or `unix:/path` for all connections. queue:
     how many requests may wait for a free connection; the rest fail as Overflow. timeout_s counts
     from the moment a request was due. target_group_header: an answer's header whose value goes to
-    the column `target_group`.
+    the column `target_group`. expect: conditions (see `conditions`); its checks are made by the
+    generator, its thresholds by who has the summary. feed: a CSV file of values for variables.
+    name: of the run, in results.
     """
 
     targets: tuple[Target, ...]
@@ -54,6 +76,13 @@ class Attack:
     is_kept_alive: bool = True
     target_group_header: str | None = None
     is_tls_verified: bool = True
+    tls: Tls = Tls()
+    redirects: int = 0
+    is_chunked: bool = False
+    is_http2: bool = False
+    expect: str | None = None
+    feed: Path | None = None
+    name: str = ""
     processes: int = 1
     report_every_s: float = 0.25
 
@@ -68,8 +97,16 @@ class Attack:
         for name in ("duration_s", "timeout_s", "report_every_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadInput(f"{name} is {getattr(self, name)}", fix="give more than nought")
-        if self.queue < 0:
-            raise BadInput(f"queue is {self.queue}", fix="give 0 or more")
+        for name in ("queue", "redirects"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name} is {getattr(self, name)}", fix="give 0 or more")
+        if self.expect is not None:
+            parse_conditions(self.expect)
+        if self.is_http2 and (self.is_chunked or not self.is_kept_alive):
+            raise BadInput(
+                "HTTP/2 has neither chunked bodies nor connections of one request",
+                fix="leave out --chunked and --no-keepalive, or --http2",
+            )
 
     @classmethod
     def paced(cls, targets: tuple[Target, ...], pacer: Pacer, **rest: Any) -> Attack:
@@ -88,6 +125,7 @@ class Attack:
                     "body": base64.b64encode(target.body).decode(),
                     "name": target.endpoint,
                     "weight": target.weight,
+                    "where": target.where,
                 }
                 for target in self.targets
             ],
@@ -100,7 +138,13 @@ class Attack:
             "timeout_s": self.timeout_s,
             "is_kept_alive": self.is_kept_alive,
             "target_group_header": self.target_group_header,
-            "is_tls_verified": self.is_tls_verified,
+            "tls": self.tls.as_json(self.is_tls_verified),
+            "redirects": self.redirects,
+            "is_chunked": self.is_chunked,
+            "is_http2": self.is_http2,
+            "expect": self.expect,
+            "feed": str(self.feed) if self.feed is not None else None,
+            "name": self.name,
             "report_every_s": self.report_every_s,
             "share": [first, count],
             "results": str(results),
@@ -111,8 +155,8 @@ class Attack:
 class Live:
     """The run as it stood at `t`, epoch seconds: the end of the last window that was reported.
 
-    Rates, percentiles, statuses and errors are those of that window (`report_every_s`); planned,
-    issued, done, retries and failed_so_far count from the start.
+    Rates, percentiles, statuses, errors and failed are those of that window (`report_every_s`);
+    planned, issued, done, retries and failed_so_far count from the start.
     """
 
     t: float
@@ -132,12 +176,7 @@ class Live:
     connections: int = 0
     busy: int = 0
     queued: int = 0
-
-    @property
-    def failed(self) -> int:
-        """Requests of the window that failed: errors, and statuses outside 200 to 399."""
-        wrong = sum(n for status, n in self.statuses.items() if not 200 <= status < 400)
-        return wrong + sum(self.errors.values())
+    failed: int = 0
 
 
 _COUNTS = (
@@ -153,13 +192,16 @@ def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
     statuses: Counter[int] = Counter()
     errors: Counter[str] = Counter()
     rate = ok_rate = 0.0
+    ended = ok = 0
     for window in windows:
         latency.add(Histogram.from_json(window["latency"]))
         lateness.add(Histogram.from_json(window["lateness"]))
         statuses.update({int(status): count for status, count in window["statuses"].items()})
         errors.update(window["errors"])
         seconds = max(window["window_s"], 1e-9)
-        rate += (sum(window["statuses"].values()) + sum(window["errors"].values())) / seconds
+        rate += window["ended"] / seconds
+        ended += window["ended"]
+        ok += window["ok"]
         ok_rate += window["ok"] / seconds
     counts = {name: sum(window[name] for window in windows) for name in _COUNTS}
     p50, p99 = latency.percentiles((0.5, 0.99))
@@ -169,6 +211,7 @@ def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
         elapsed_s=elapsed_s,
         rate=rate,
         ok_rate=ok_rate,
+        failed=ended - ok,
         p50_s=p50,
         p99_s=p99,
         lateness_p99_s=lateness.percentile(0.99),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import ssl
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from hikkoshi.load.failures import Failure
+from hikkoshi.load.http2 import Http2
 from hikkoshi.load.request import Address, Prepared
 from hikkoshi.load.response import ResponseReader
 
-READ_BYTES = 32 * 1024
+READ_BYTES = 16 * 1024
+NEVER = math.nan
 
 _KINDS: Mapping[int, Failure] = {
     errno.ECONNREFUSED: Failure.CONNECTION_REFUSED,
@@ -40,6 +43,8 @@ class Job(NamedTuple):
     """One request of the plan. Times are seconds on the sender's clock.
 
     late: how long after it was due the generator came to it; waiting for a connection not counted.
+    hops: redirects followed so far. given: when it first got a connection, once it is tried again
+    or redirected.
     """
 
     seq: int
@@ -47,6 +52,8 @@ class Job(NamedTuple):
     intended: float
     late: float
     retries: int = 0
+    hops: int = 0
+    given: float = NEVER
 
 
 def failure_of(error: OSError) -> Failure:
@@ -61,7 +68,9 @@ class Connection:
 
     __slots__ = (
         "address",
+        "body_bytes",
         "fd",
+        "http2",
         "idle_since",
         "job",
         "out",
@@ -101,6 +110,8 @@ class Connection:
         self.job: Job | None = None
         self.out: memoryview | None = None
         self.reader: ResponseReader | None = None
+        self.http2: Http2 | None = None
+        self.body_bytes = 0
         self.sent_at = 0.0
         self.idle_since = 0.0
         self.watches_writes = True
@@ -129,13 +140,14 @@ class Connection:
     def is_stale(self) -> bool:
         """Whether an idle connection has been closed by the other side, or spoken on."""
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
+            found = self.sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except (OSError, ValueError):
             # An ssl socket cannot peek; its end is noticed by the event alone.
             return not isinstance(self.sock, ssl.SSLSocket)
-        return True
+        # A server of HTTP/2 speaks of its own accord.
+        return self.http2 is None or not found
 
     def write(self, data: bytes | memoryview) -> memoryview | None:
         """Sends what fits; the rest, or None when all has gone. Raises OSError."""

@@ -27,6 +27,9 @@ class Failure(StrEnum):
     # The generator's own limits, which make a run invalid.
     NO_LOCAL_PORT = "NoLocalPort"
     NO_DESCRIPTOR = "NoDescriptor"
+    # An answer came, but not the one that --expect asks for.
+    UNEXPECTED = "Unexpected"
+    TOO_MANY_REDIRECTS = "TooManyRedirects"
 
 
 FAILURES: tuple[Failure, ...] = tuple(Failure)

@@ -7,7 +7,8 @@ doubling is cut into 1,024 cells. A long run costs no more memory than a short o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _BITS = 11
@@ -32,46 +33,47 @@ def top_of(cell: int) -> int:
 class Histogram:
     """Counts of durations in seconds. Not safe to share between threads."""
 
-    __slots__ = ("cells", "count", "maximum_s", "minimum_s", "total_s")
+    __slots__ = ("cells", "count", "maximum_s", "minimum_s", "total_ns")
 
     def __init__(self) -> None:
-        self.cells: dict[int, int] = {}
+        self.cells: Counter[int] = Counter()
         self.count = 0
-        self.total_s = 0.0
+        # A whole number, so that the sum is the same in whichever order parts are added.
+        self.total_ns = 0
         self.minimum_s = math.inf
         self.maximum_s = 0.0
 
     def record(self, seconds: float) -> None:
-        if seconds < 0.0:
-            seconds = 0.0
-        value = int(seconds * 1e6)
+        self.extend((max(0.0, seconds),))
+
+    def extend(self, durations: Sequence[float]) -> None:
+        """All of them at once, at a tenth of what one alone costs. None may be below nought."""
+        if not durations:
+            return
+        nanoseconds = [int(seconds * 1e9) for seconds in durations]
         # cell_of, written out: this runs several times a request.
-        if value < 2048:
-            cell = value
-        else:
-            shift = value.bit_length() - 11
-            cell = (shift << 10) + (value >> shift)
-        cells = self.cells
-        cells[cell] = cells.get(cell, 0) + 1
-        self.count += 1
-        self.total_s += seconds
-        if seconds < self.minimum_s:
-            self.minimum_s = seconds
-        if seconds > self.maximum_s:
-            self.maximum_s = seconds
+        cells = [
+            value if value < 2048 else
+            ((shift := value.bit_length() - 11) << 10) + (value >> shift)
+            for value in [each // 1000 for each in nanoseconds]
+        ]  # fmt: skip
+        self.cells.update(cells)
+        self.count += len(cells)
+        self.total_ns += sum(nanoseconds)
+        self.minimum_s = min(self.minimum_s, min(durations))
+        self.maximum_s = max(self.maximum_s, max(durations))
 
     def add(self, other: Histogram) -> None:
         """As if every duration of the other had been recorded here."""
-        for cell, count in other.cells.items():
-            self.cells[cell] = self.cells.get(cell, 0) + count
+        self.cells.update(other.cells)
         self.count += other.count
-        self.total_s += other.total_s
+        self.total_ns += other.total_ns
         self.minimum_s = min(self.minimum_s, other.minimum_s)
         self.maximum_s = max(self.maximum_s, other.maximum_s)
 
     @property
     def mean_s(self) -> float | None:
-        return self.total_s / self.count if self.count else None
+        return self.total_ns / 1e9 / self.count if self.count else None
 
     def percentile(self, q: float) -> float | None:
         """The duration that the share q (0…1) of all stay at or below; None when empty.
@@ -108,7 +110,7 @@ class Histogram:
     def as_json(self) -> dict[str, Any]:
         return {
             "cells": [[cell, count] for cell, count in sorted(self.cells.items())],
-            "total_s": self.total_s,
+            "total_ns": self.total_ns,
             "min_s": self.minimum_s if self.count else None,
             "max_s": self.maximum_s,
         }
@@ -116,9 +118,9 @@ class Histogram:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Histogram:
         histogram = cls()
-        histogram.cells = {int(cell): int(count) for cell, count in document["cells"]}
+        histogram.cells = Counter({int(cell): int(count) for cell, count in document["cells"]})
         histogram.count = sum(histogram.cells.values())
-        histogram.total_s = float(document["total_s"])
+        histogram.total_ns = int(document["total_ns"])
         if document["min_s"] is not None:
             histogram.minimum_s = float(document["min_s"])
         histogram.maximum_s = float(document["max_s"])

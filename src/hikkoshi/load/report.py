@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.units import format_duration, format_share
-from hikkoshi.load.failures import OWN_LIMITS, is_success
+from hikkoshi.load.counting import totals_of
+from hikkoshi.load.failures import OWN_LIMITS
 from hikkoshi.load.histogram import Histogram
 from hikkoshi.load.pacer import Pacer, Stages, from_json
-from hikkoshi.load.results import read_header, read_results, totals_of
+from hikkoshi.load.results import read_header, read_results
 from hikkoshi.load.totals import EndpointTotals, Totals
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -245,7 +246,7 @@ def by_stage(files: Iterable[Path], plan: Stages) -> tuple[StageFigures, ...]:
             at = _place(ends, result.intended)
             latency[at].record(result.ended - result.intended)
             lateness[at].record(result.late_s)
-            if not is_success(result.status, result.failure):
+            if not result.is_success:
                 failed[at] += 1
             elif result.ended <= ends[-1]:
                 ended_well[_place(ends, result.ended)] += 1

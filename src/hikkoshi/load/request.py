@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.load.targets import Target
+from hikkoshi.load.variables import Feed, Piece, fill_in, has_variables, pieces_of
 
 if TYPE_CHECKING:
     from hikkoshi.load.connection import Connection
@@ -18,6 +20,7 @@ USER_AGENT = "hikkoshi"
 # Sent twice, these do no more than sent once (RFC 9110, 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_CHUNK_BYTES = 16 * 1024
 # What stays as it is in a path or query; the rest is sent as UTF-8 in %XX.
 _PLAIN = "/?#[]@!$&'()*+,;=:%-._~"
 
@@ -41,7 +44,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A target, ready to be sent."""
+    """A target, ready to be sent. render: with variables, makes the bytes of request number seq
+    and says how many of them are body; else `data` and `body_bytes` hold."""
 
     index: int
     endpoint: str
@@ -52,6 +56,22 @@ class Prepared:
     address: Address
     is_head: bool
     is_idempotent: bool
+    target: Target
+    render: Callable[[int], tuple[bytes, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How requests are written and where they lead. connect_to: `host:port` or `unix:/path`; all
+    connections lead there, whatever the addresses say (they still decide the Host header).
+    server_name: for TLS, instead of the address's. is_chunked: bodies go in chunks."""
+
+    base_url: str | None = None
+    connect_to: str | None = None
+    is_kept_alive: bool = True
+    is_chunked: bool = False
+    server_name: str | None = None
+    feed: Feed | None = None
 
 
 def whole_url(target: Target, base_url: str | None) -> str:
@@ -66,52 +86,84 @@ def whole_url(target: Target, base_url: str | None) -> str:
     return base_url.rstrip("/") + target.url
 
 
-def prepare(
-    targets: Sequence[Target],
-    *,
-    base_url: str | None = None,
-    connect_to: str | None = None,
-    is_kept_alive: bool = True,
-) -> tuple[Prepared, ...]:
+def prepare(targets: Sequence[Target], form: Form = Form()) -> tuple[Prepared, ...]:
     """Resolves names and builds the bytes, once, before the first request is due.
 
-    connect_to: `host:port` or `unix:/path`; all connections lead there, whatever the addresses
-    say (they still decide the Host header).
-    Raises BadInput (no host, bad address) and CannotRun (a name that does not resolve).
+    Raises BadInput (no host, bad address, unknown variable) and CannotRun (a name that does not
+    resolve).
     """
     addresses: dict[tuple[str, str], Address] = {}
-    prepared = []
-    for index, target in enumerate(targets):
-        url = whole_url(target, base_url)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"{url!r} is not an address", fix="write http://host:port/path")
-        key = (parts.scheme, parts.netloc)
-        if key not in addresses:
-            addresses[key] = _address(parts.scheme, parts.hostname, parts.port, connect_to)
-        prepared.append(
-            Prepared(
-                index=index,
-                endpoint=target.endpoint,
-                method=target.method,
-                url=url,
-                data=request_bytes(target, url, is_kept_alive),
-                body_bytes=len(target.body),
-                address=addresses[key],
-                is_head=target.method == "HEAD",
-                is_idempotent=target.method in IDEMPOTENT,
-            )
-        )
-    return tuple(prepared)
+    return tuple(
+        prepare_one(index, target, form, addresses) for index, target in enumerate(targets)
+    )
 
 
-def request_bytes(target: Target, url: str, is_kept_alive: bool = True) -> bytes:
+def prepare_one(
+    index: int, target: Target, form: Form, addresses: dict[tuple[str, str], Address]
+) -> Prepared:
+    """addresses: those already resolved, by scheme and authority; it grows."""
+    url = whole_url(target, form.base_url)
     parts = urlsplit(url)
-    path = quote(parts.path or "/", safe=_PLAIN)
-    if parts.query:
-        path += "?" + quote(parts.query, safe=_PLAIN)
-    given = {name.lower() for name, _ in target.headers}
-    lines = [f"{target.method} {path} HTTP/1.1"]
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadInput(f"{url!r} is not an address", fix="write http://host:port/path")
+    if has_variables(parts.netloc):
+        raise BadInput(f"{url!r} has a variable in its host", fix="use them in paths and queries")
+    key = (parts.scheme, parts.netloc)
+    if key not in addresses:
+        address = _address(parts.scheme, parts.hostname, parts.port, form.connect_to)
+        address.server_name = form.server_name or address.server_name
+        addresses[key] = address
+    return Prepared(
+        index=index,
+        endpoint=target.endpoint,
+        method=target.method,
+        url=url,
+        data=request_bytes(target, url, form.is_kept_alive, form.is_chunked),
+        body_bytes=len(target.body),
+        address=addresses[key],
+        is_head=target.method == "HEAD",
+        is_idempotent=target.method in IDEMPOTENT,
+        target=target,
+        render=_renderer(target, url, form),
+    )
+
+
+def _renderer(target: Target, url: str, form: Form) -> Callable[[int], tuple[bytes, int]] | None:
+    """None for a target without variables."""
+    texts = [url, *(value for _, value in target.headers)]
+    if not has_variables(target.body) and not any(map(has_variables, texts)):
+        return None
+    where = target.where or target.endpoint
+    address = pieces_of(url, form.feed, where=where, is_address=True)
+    names = [name for name, _ in target.headers]
+    values = [pieces_of(value, form.feed, where=where) for _, value in target.headers]
+    body: list[Piece] = [target.body]
+    if has_variables(target.body):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = target.body.decode()
+            body = pieces_of(text, form.feed, where=where, is_strict=False)
+
+    def render(seq: int) -> tuple[bytes, int]:
+        headers = tuple(
+            (name, fill_in(value, seq).decode()) for name, value in zip(names, values, strict=True)
+        )
+        if any("\r" in value or "\n" in value for _, value in headers):
+            headers = tuple((name, " ".join(value.split())) for name, value in headers)
+        filled = fill_in(body, seq)
+        made = replace(target, headers=headers, body=filled)
+        whole = fill_in(address, seq).decode()
+        return request_bytes(made, whole, form.is_kept_alive, form.is_chunked), len(filled)
+
+    return render
+
+
+def request_bytes(
+    target: Target, url: str, is_kept_alive: bool = True, is_chunked: bool = False
+) -> bytes:
+    """is_chunked: a body goes in chunks, without its length told before."""
+    parts = urlsplit(url)
+    given = {name.lower(): value for name, value in target.headers}
+    lines = [f"{target.method} {path_of(url)} HTTP/1.1"]
     if "host" not in given:
         lines.append(f"Host: {parts.netloc.encode('idna').decode('ascii')}")
     if "user-agent" not in given:
@@ -119,12 +171,35 @@ def request_bytes(target: Target, url: str, is_kept_alive: bool = True) -> bytes
     if "accept" not in given:
         lines.append("Accept: */*")
     lines += [f"{name}: {value}" for name, value in target.headers]
-    is_framed = given & {"content-length", "transfer-encoding"}
-    if not is_framed and (target.body or target.method in _WITH_BODY):
-        lines.append(f"Content-Length: {len(target.body)}")
+    body = target.body
+    if "chunked" in given.get("transfer-encoding", "").lower():
+        body = _in_chunks(body)
+    elif is_chunked and body and "content-length" not in given:
+        lines.append("Transfer-Encoding: chunked")
+        body = _in_chunks(body)
+    elif not {"content-length", "transfer-encoding"} & given.keys() and (
+        body or target.method in _WITH_BODY
+    ):
+        lines.append(f"Content-Length: {len(body)}")
     if not is_kept_alive and "connection" not in given:
         lines.append("Connection: close")
-    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + target.body
+    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
+
+
+def path_of(url: str) -> str:
+    """Path and query as they are sent."""
+    parts = urlsplit(url)
+    path = quote(parts.path or "/", safe=_PLAIN)
+    return f"{path}?{quote(parts.query, safe=_PLAIN)}" if parts.query else path
+
+
+def _in_chunks(body: bytes) -> bytes:
+    parts = [
+        b"%x\r\n%s\r\n" % (len(chunk), chunk)
+        for at in range(0, len(body), _CHUNK_BYTES)
+        if (chunk := body[at : at + _CHUNK_BYTES])
+    ]
+    return b"".join(parts) + b"0\r\n\r\n"
 
 
 def _address(scheme: str, host: str, port: int | None, connect_to: str | None) -> Address:

@@ -25,13 +25,15 @@ def _bad(detail: str) -> Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """length: bytes of body; None when it is chunked, or ends where the connection does."""
+    """length: bytes of body; None when it is chunked, or ends where the connection does. raw: the
+    status line and headers as they came."""
 
     status: int
     length: int | None
     is_chunked: bool
     is_kept_alive: bool
     marked: str = ""
+    raw: bytes = b""
 
 
 def parse_head(head: bytes, mark: bytes = b"") -> Head:
@@ -79,7 +81,7 @@ def parse_head(head: bytes, mark: bytes = b"") -> Head:
     status = int(status_text)
     if status < 100:
         raise _bad(f"there is no status {status}")
-    return Head(status, length, is_chunked, is_kept_alive, marked)
+    return Head(status, length, is_chunked, is_kept_alive, marked, head)
 
 
 def _length(value: bytes) -> int:
@@ -92,7 +94,8 @@ class ResponseReader:
     """Takes an answer in pieces of any size.
 
     `feed` is True when the answer is whole; then `status`, `bytes_in` (body bytes, without
-    framing), `marked` and `is_reusable` hold. `finish` is for the end of the connection.
+    framing), `head` and `is_reusable` hold. `finish` is for the end of the connection.
+    most_body: how much of the body is kept in `body`; 0 keeps none, more than it is TooLarge.
     """
 
     __slots__ = (
@@ -100,15 +103,19 @@ class ResponseReader:
         "_is_head",
         "_left",
         "_mark",
+        "_most_body",
         "_state",
+        "body",
         "bytes_in",
         "head",
         "is_reusable",
     )
 
-    def __init__(self, is_head: bool = False, mark: bytes = b"") -> None:
+    def __init__(self, is_head: bool = False, mark: bytes = b"", most_body: int = 0) -> None:
         self._is_head = is_head
         self._mark = mark
+        self._most_body = most_body
+        self.body = bytearray()
         self._buffer = b""
         self._state = "head"
         self._left = 0
@@ -128,11 +135,11 @@ class ResponseReader:
                     return False
                 data = rest
             elif self._state == "until close":
-                self.bytes_in += len(data)
+                self._take_body(data)
                 return False
             elif self._state == "length":
                 taken = min(self._left, len(data))
-                self.bytes_in += taken
+                self._take_body(data[:taken])
                 self._left -= taken
                 if self._left:
                     return False
@@ -148,6 +155,14 @@ class ResponseReader:
     def finish(self) -> bool:
         """The connection ended. True when that is a proper end of the answer."""
         return self._state == "until close"
+
+    def _take_body(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        if self._most_body:
+            if self.bytes_in > self._most_body:
+                told = f"a body above {self._most_body} bytes, which --expect would have to keep"
+                raise Unreadable(Failure.TOO_LARGE, told)
+            self.body += data
 
     def _take_head(self, data: bytes) -> bytes | None:
         end = data.find(b"\r\n\r\n")
@@ -181,7 +196,7 @@ class ResponseReader:
     def _take_chunk(self, data: bytes) -> bytes | None:
         if self._state == "chunk":
             taken = min(self._left, len(data))
-            self.bytes_in += taken
+            self._take_body(data[:taken])
             self._left -= taken
             if self._left:
                 return None

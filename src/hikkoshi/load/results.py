@@ -1,6 +1,6 @@
 """The stream of results: one fixed-size record a request, appended as requests end.
 
-A file is a line `HIKKOSHI-LOAD 1`, a line of JSON (`trial`, `t_start` in epoch seconds, `worker`,
+A file is a line `HIKKOSHI-LOAD 2`, a line of JSON (`trial`, `t_start` in epoch seconds, `worker`,
 `attack`, `targets`: [[method, url, endpoint]], …), then records of `RECORD.size` bytes. A run that
 is killed loses what was not yet written, at most half a second; a torn last record is ignored.
 Records are in the order in which requests ended.
@@ -13,22 +13,26 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.load.failures import CODE_OF, FAILURES, Failure, is_success
-from hikkoshi.load.totals import EndpointTotals, Totals
+from hikkoshi.load.failures import FAILURES, Failure
 from hikkoshi.model.evidence import TABLES
 
-MAGIC = b"HIKKOSHI-LOAD 1\n"
+MAGIC = b"HIKKOSHI-LOAD 2\n"
 # tag, failure, status, target, seq, intended, given to a connection (NaN: never), ended — seconds
-# after the start —, bytes in, bytes out, late (µs), marked text, retries, unused
-RECORD = struct.Struct("<BBHIQdddQIIHBx")
-_RESULT, _TEXT = 0, 1
+# after the start —, bytes in, bytes out, late (s), marked text, retries, whether it succeeded
+RECORD = struct.Struct("<BBHIQdddQQfHBB")
+Record = tuple[
+    int, int, int, int, int, float, float, float, int, int, float, int, int, bool
+]  # fmt: skip
+RESULT, _TEXT = 0, 1
 _TEXT_ROOM = RECORD.size - 4
+MOST_TEXTS = 1000
 # How much is read at once: a whole number of records.
-_READ_RECORDS = 16384
+READ_RECORDS = 8192
 COLUMNS: tuple[str, ...] = tuple(TABLES["requests"])
 
 
@@ -47,50 +51,45 @@ class Result(NamedTuple):
     late_s: float
     marked: str
     retries: int
+    is_success: bool
 
 
 class ResultWriter:
-    """Appends records to a file. `record` only fills a buffer; `flush` writes it."""
+    """Appends records to a file. `extend` only fills a buffer; `flush` writes it."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self._file = path.open("wb", buffering=0)
         self._file.write(MAGIC + json.dumps(header).encode() + b"\n")
-        self._buffer = bytearray()
+        self._buffer: list[bytes] = []
         self._texts: dict[str, int] = {"": 0}
 
-    def record(
-        self, target: int, seq: int, intended: float, sent: float, ended: float, status: int,
-        failure: Failure | None, bytes_in: int, bytes_out: int, late_s: float, marked: str,
-        retries: int,
-    ) -> None:  # fmt: skip
-        text = self._texts.get(marked)
-        if text is None:
-            text = self._declare(marked)
-        code = CODE_OF[failure] if failure is not None else 0
-        late = min(int(late_s * 1e6), 0xFFFFFFFF) if late_s > 0 else 0
-        self._buffer += RECORD.pack(
-            _RESULT, code, status, target, seq, intended, sent, ended, bytes_in, bytes_out, late,
-            text, retries,
-        )  # fmt: skip
+    def extend(self, records: Iterable[Record]) -> None:
+        self._buffer.append(b"".join(starmap(RECORD.pack, records)))
 
-    def _declare(self, marked: str) -> int:
+    def number_of(self, marked: str) -> int:
+        """The number that stands for a text in records from now on."""
+        number = self._texts.get(marked)
+        if number is not None:
+            return number
         # An unbounded number of texts would be no mark but a trace id: the rest share one name.
-        number = len(self._texts)
-        if number >= 1000:
-            return self._texts.get("…") or self._declare_as("…", number)
-        return self._declare_as(marked, number)
+        if len(self._texts) >= MOST_TEXTS:
+            return self._texts.get("…") or self._declare("…")
+        return self._declare(marked)
 
-    def _declare_as(self, text: str, number: int) -> int:
+    def _declare(self, text: str) -> int:
+        number = len(self._texts)
         raw = text.encode("utf-8")[:_TEXT_ROOM]
         room = raw + bytes(_TEXT_ROOM - len(raw))
-        self._buffer += struct.pack("<BBH", _TEXT, len(raw), number) + room
+        self._buffer.append(struct.pack("<BBH", _TEXT, len(raw), number) + room)
         self._texts[text] = number
         return number
 
     def flush(self) -> None:
         if self._buffer:
-            self._file.write(self._buffer)
+            data = memoryview(b"".join(self._buffer))
             self._buffer.clear()
+            while data:
+                data = data[self._file.write(data) :]
 
     def close(self) -> None:
         self.flush()
@@ -105,27 +104,39 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def read_results(path: Path) -> Iterator[Result]:
     """All results of one file, in the order in which they ended."""
+    texts = {0: ""}
+    for batch in read_batches(path, texts):
+        for (
+            _, code, status, target, seq, intended, sent, ended, bytes_in, bytes_out, late, text,
+            retries, is_ok,
+        ) in batch:  # fmt: skip
+            failure = FAILURES[code - 1] if code else None
+            yield Result(
+                target, seq, intended, sent, ended, status, failure, bytes_in, bytes_out,
+                late, texts[text], retries, bool(is_ok),
+            )  # fmt: skip
+
+
+def read_batches(path: Path, texts: dict[int, str] | None = None) -> Iterator[list[Record]]:
+    """Records as they stand in the file, some thousands at a time: the quick way through a large
+    one. texts: is filled with the marked texts that records name by number."""
+    size = RECORD.size
     with _opened(path) as file:
         _header(file, path)
-        texts = {0: ""}
         rest = b""
-        while block := file.read(_READ_RECORDS * RECORD.size):
+        while block := file.read(READ_RECORDS * size):
             block = rest + block
-            whole = len(block) - len(block) % RECORD.size
+            whole = len(block) - len(block) % size
             rest = block[whole:]
-            for number, (
-                tag, code, status, target, seq, intended, sent, ended, bytes_in, bytes_out, late,
-                text, retries,
-            ) in enumerate(RECORD.iter_unpack(memoryview(block)[:whole])):  # fmt: skip
-                if tag == _TEXT:
-                    at = number * RECORD.size + 4
-                    texts[status] = block[at : at + code].decode("utf-8", "replace")
-                    continue
-                failure = FAILURES[code - 1] if code else None
-                yield Result(
-                    target, seq, intended, sent, ended, status, failure, bytes_in, bytes_out,
-                    late / 1e6, texts[text], retries,
-                )  # fmt: skip
+            batch: list[Record] = list(RECORD.iter_unpack(memoryview(block)[:whole]))
+            if any(block[0:whole:size]):
+                for number, record in enumerate(batch):
+                    if record[0] == _TEXT and texts is not None:
+                        at = number * size + 4
+                        raw = block[at : at + record[1]]
+                        texts[record[2]] = raw.decode("utf-8", "replace")
+                batch = [record for record in batch if record[0] == RESULT]
+            yield batch
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -171,39 +182,6 @@ def write_csv(paths: Iterable[Path], out: Path) -> int:
                 writer.writerow([row[name] for name in COLUMNS])
                 count += 1
     return count
-
-
-def totals_of(path: Path) -> Totals:
-    """The totals of one file, worked out again from its records.
-
-    What only the running sender knew (connections opened, the queue's length) stays nought.
-    """
-    header = read_header(path)
-    names = [target[2] for target in header["targets"]]
-    totals = Totals()
-    endpoints = [totals.endpoints.setdefault(name, EndpointTotals()) for name in names]
-    for result in read_results(path):
-        endpoint = endpoints[result.target]
-        endpoint.requests += 1
-        endpoint.latency.record(result.ended - result.intended)
-        if result.sent == result.sent:  # not NaN
-            endpoint.service.record(result.ended - result.sent)
-            totals.sent += 1
-        if result.failure:
-            endpoint.errors[result.failure.value] += 1
-            totals.is_stopped = totals.is_stopped or result.failure is Failure.STOPPED
-        if result.status:
-            endpoint.statuses[result.status] += 1
-        endpoint.succeeded += is_success(result.status, result.failure)
-        endpoint.bytes_in += result.bytes_in
-        endpoint.bytes_out += result.bytes_out
-        totals.done += 1
-        totals.retries += result.retries
-        totals.lateness.record(result.late_s)
-        totals.last_issue_s = max(totals.last_issue_s, result.intended + result.late_s)
-        totals.last_done_s = max(totals.last_done_s, result.ended)
-    totals.planned = totals.issued = totals.done
-    return totals
 
 
 def _opened(path: Path) -> IO[bytes]:

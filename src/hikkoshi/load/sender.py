@@ -12,39 +12,25 @@ import select
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hikkoshi.load.connection import READ_BYTES, Connection, Job, State, failure_of
+from hikkoshi.load.checking import MAX_BODY_BYTES, Answer, Checker
+from hikkoshi.load.connection import NEVER, Connection, Job, State
+from hikkoshi.load.exchange import Exchange
 from hikkoshi.load.failures import Failure
-from hikkoshi.load.pacer import Pacer
-from hikkoshi.load.request import Address, Prepared
-from hikkoshi.load.response import Head, ResponseReader, Unreadable, parse_head
-from hikkoshi.load.tally import Tally
+from hikkoshi.load.limits import Limits
+from hikkoshi.load.pool import Pool
+from hikkoshi.load.redirects import REDIRECTS, Redirector
+from hikkoshi.load.request import Prepared
+from hikkoshi.load.response import Head
+from hikkoshi.load.tally import SETTLE_AT, Tally
 
 # No more sends than this between two looks at the sockets, so that a burst starves no answer.
 _BURST = 64
 # How often timeouts are looked for, and the longest wait.
 _TICK_S = 0.01
-_HEADS_KEPT = 256
-_NEVER = math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """connections: open at one time. queue: requests that wait for one. pacer None: closed model,
-    `connections` at work for `duration_s`. share (i, n): of the plan, requests i, i+n, i+2n, …"""
-
-    pacer: Pacer | None
-    duration_s: float
-    connections: int
-    queue: int
-    timeout_s: float
-    is_kept_alive: bool = True
-    mark: bytes = b""
-    share: tuple[int, int] = (0, 1)
-    report_every_s: float = 0.25
+_EVENTS = 256
 
 
 class Sender:
@@ -64,24 +50,31 @@ class Sender:
     ) -> None:
         """on_control: called when control_fd is readable; seconds of grace to stop within, or
         None to go on."""
-        self._targets, self._order = targets, order
+        self._round = tuple(targets[index] for index in order)
         self._limits = limits
         self._tally = tally
-        self._tls = tls
         self._control_fd, self._on_control = control_fd, on_control
         self._on_window = on_window
+        self._checker = Checker(limits.checks) if limits.checks else None
+        self._redirector = Redirector(limits.form) if limits.redirects else None
         self._epoll = select.epoll()
-        self._fds: dict[int, Connection] = {}
-        # Connections at work, oldest request first: their deadlines rise, but for retries, which
-        # keep the deadline of their first try and are looked at one by one.
+        self._pool = Pool(self._epoll, targets, limits.connections, tls, tally.totals)
+        needs_body = self._checker is not None and self._checker.needs_body
+        self._exchange = Exchange(
+            self._epoll, self, mark=limits.mark, is_http2=limits.is_http2,
+            most_body=MAX_BODY_BYTES if needs_body else 0,
+        )  # fmt: skip
+        # Connections at work, oldest request first: their deadlines rise, but for those that are
+        # tried again, which keep their first deadline and are looked at one by one.
         self._busy: dict[Connection, None] = {}
-        self._retried: set[Connection] = set()
+        self._again: set[Connection] = set()
         self._queue: deque[Job] = deque()
-        self._heads: dict[bytes, Head] = {}
         self._start = 0.0
         self._next_seq, self._stride = limits.share
-        self._count = limits.pacer.count if limits.pacer else 0
-        self._next_due = self._due(self._next_seq)
+        self._schedule: Iterator[float] = iter(())
+        if limits.pacer is not None:
+            self._schedule = limits.pacer.schedule(*limits.share)
+        self._next_due = next(self._schedule, math.inf)
         self._next_tick = 0.0
         self._next_window = limits.report_every_s
         self._stop_by: float | None = None
@@ -91,27 +84,28 @@ class Sender:
         self._start = start
         if self._control_fd is not None:
             self._epoll.register(self._control_fd, select.EPOLLIN)
+        issue = self._issue if self._limits.pacer is not None else self._issue_closed
         try:
-            while not self._is_over():
+            while True:
                 now = time.monotonic() - start
                 if now >= self._next_tick:
                     self._next_tick = now + _TICK_S
                     self._expire(now)
                 if self._queue:
                     self._drain(now)
-                self._issue(now)
+                issue(now)
+                if len(self._tally.ended) >= SETTLE_AT:
+                    self._tally.settle()
                 if now >= self._next_window:
                     self._next_window = now + self._limits.report_every_s
                     self._report(now)
+                if not self._busy and not self._queue and not self._is_issuing(now):
+                    return
                 self._wait()
         finally:
             self._end(time.monotonic() - start)
 
     # What is due
-
-    def _due(self, seq: int) -> float:
-        pacer = self._limits.pacer
-        return pacer.due(seq) if pacer is not None and seq < self._count else math.inf
 
     def _is_issuing(self, now: float) -> bool:
         if self._stop_by is not None:
@@ -120,303 +114,193 @@ class Sender:
             return self._next_due != math.inf
         return now < self._limits.duration_s
 
-    def _is_over(self) -> bool:
-        now = time.monotonic() - self._start
-        return not self._busy and not self._queue and not self._is_issuing(now)
-
     def _issue(self, now: float) -> None:
-        if now < 0 or self._stop_by is not None:
+        due = self._next_due
+        if due > now or self._stop_by is not None:
             return
-        if self._limits.pacer is None:
-            self._issue_closed(now)
-            return
+        targets, count, late_ones = self._round, len(self._round), self._tally.late
         for _ in range(_BURST):
-            due = self._next_due
+            now = time.monotonic() - self._start
             if due > now:
-                return
+                break
             seq = self._next_seq
             self._next_seq = seq + self._stride
-            self._next_due = self._due(self._next_seq)
-            now = time.monotonic() - self._start
             late = now - due
-            self._tally.issued(late, now)
-            target = self._targets[self._order[seq % len(self._order)]]
-            self._admit(Job(seq, target, due, late), now)
+            late_ones.append(late)
+            self._admit(Job(seq, targets[seq % count], due, late), now)
+            due = next(self._schedule, math.inf)
+        self._next_due = due
+        self._tally.totals.last_issue_s = now
 
     def _issue_closed(self, now: float) -> None:
+        if now < 0 or self._stop_by is not None:
+            return
         for _ in range(_BURST):
-            if len(self._busy) >= self._limits.connections or now >= self._limits.duration_s:
+            room = self._limits.connections - len(self._busy)
+            if room <= 0 or now >= self._limits.duration_s:
                 return
             seq = self._next_seq
             self._next_seq = seq + self._stride
             now = time.monotonic() - self._start
-            self._tally.issued(0.0, now)
-            target = self._targets[self._order[seq % len(self._order)]]
-            self._admit(Job(seq, target, now, 0.0), now)
+            self._tally.late.append(0.0)
+            self._tally.totals.last_issue_s = now
+            self._admit(Job(seq, self._round[seq % len(self._round)], now, 0.0), now)
 
     # A request finds a connection, or a place in the queue
 
     def _admit(self, job: Job, now: float) -> None:
         if job.late > self._limits.timeout_s:
-            self._tally.failed(job, _NEVER, now, Failure.TIMEOUT, "the generator came too late")
-        elif not self._queue and self._has_room(job.target.address):
+            self._tally.failed(job, NEVER, now, Failure.TIMEOUT, "the generator came too late")
+        elif not self._queue and self._has_room(job):
             self._give(job, now)
         elif len(self._queue) >= self._limits.queue:
             detail = f"{self._limits.connections} connections at work, queue of {len(self._queue)}"
-            self._tally.failed(job, _NEVER, now, Failure.OVERFLOW, detail)
+            self._tally.failed(job, NEVER, now, Failure.OVERFLOW, detail)
         else:
             totals = self._tally.totals
             self._queue.append(job)
             totals.waited += 1
             totals.peak_queue = max(totals.peak_queue, len(self._queue))
 
-    def _has_room(self, address: Address) -> bool:
-        if address.idle or len(self._fds) < self._limits.connections:
-            return True
-        # All connections are open, but one to somewhere else may be idle and give way.
-        return len(self._busy) < self._limits.connections
+    def _has_room(self, job: Job) -> bool:
+        # With all connections open, one to somewhere else may be idle and give way.
+        return bool(job.target.address.idle) or len(self._busy) < self._limits.connections
 
     def _drain(self, now: float) -> None:
         for _ in range(_BURST):
-            if not self._queue or not self._has_room(self._queue[0].target.address):
+            if not self._queue or not self._has_room(self._queue[0]):
                 return
             self._give(self._queue.popleft(), now)
 
     def _give(self, job: Job, now: float, must_be_new: bool = False) -> None:
         """Sends on an idle connection, or opens one; there is room for it."""
-        address = job.target.address
-        while address.idle and not must_be_new:
-            connection = address.idle.pop()
-            # A request that cannot be repeated is worth a look whether the peer has hung up.
-            is_risky = not job.target.is_idempotent or now - connection.idle_since > 1.0
-            if is_risky and connection.is_stale():
-                self._drop(connection)
-                continue
-            self._start_on(connection, job, now)
-            self._write(connection, job.target.data)
-            return
-        if len(self._fds) >= self._limits.connections:
-            self._close_an_idle_one()
-        self._open(job, now)
-
-    def _close_an_idle_one(self) -> None:
-        for target in self._targets:
-            if target.address.idle:
-                self._drop(target.address.idle.pop(0))
+        connection = None if must_be_new else self._pool.take(job, now)
+        is_open = connection is not None
+        if connection is None:
+            found = self._pool.open(job.target.address)
+            if not isinstance(found, Connection):
+                ended = time.monotonic() - self._start
+                self._tally.failed(job, now, ended, found.failure, found.detail)
                 return
-
-    def _open(self, job: Job, now: float) -> None:
-        try:
-            connection = Connection(job.target.address, self._tls)
-        except (OSError, ValueError) as error:
-            ended = time.monotonic() - self._start
-            kind = failure_of(error) if isinstance(error, OSError) else Failure.CONNECT_FAILED
-            self._tally.failed(job, now, ended, kind, str(error))
-            return
-        self._fds[connection.fd] = connection
-        self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLOUT)
-        totals = self._tally.totals
-        totals.opened += 1
-        totals.peak_connections = max(totals.peak_connections, len(self._fds))
-        self._start_on(connection, job, now)
-
-    def _start_on(self, connection: Connection, job: Job, now: float) -> None:
+            connection = found
         connection.job = job
         connection.sent_at = now
         self._busy[connection] = None
-        if job.retries:
-            self._retried.add(connection)
+        if job.given == job.given:  # not NaN: it is tried again
+            connection.sent_at = job.given
+            self._again.add(connection)
+        if is_open:
+            self._exchange.send(connection)
 
     # What the sockets say
 
     def _wait(self) -> None:
         now = time.monotonic() - self._start
-        until = min(self._next_due, self._next_tick, self._next_window)
-        wait = until - now
-        if self._limits.pacer is None and len(self._busy) < self._limits.connections:
-            wait = 0.0 if self._is_issuing(now) and now >= 0 else wait
-        # epoll rounds its own waiting to a millisecond; select on its descriptor does not.
-        if wait > 0:
-            select.select([self._epoll.fileno()], [], [], wait)
-        for fd, mask in self._epoll.poll(0, 256):
-            connection = self._fds.get(fd)
+        wait = min(self._next_due, self._next_tick, self._next_window) - now
+        if self._limits.pacer is None:
+            # Nothing is due at a moment of its own: epoll's own waiting, rounded to a
+            # millisecond, is exact enough, and saves a call.
+            has_room = len(self._busy) < self._limits.connections
+            events = self._epoll.poll(
+                0 if wait <= 0 or (has_room and now >= 0 and self._is_issuing(now)) else wait,
+                _EVENTS,
+            )
+        else:
+            # epoll rounds its own waiting to a millisecond; select on its descriptor does not.
+            if wait > 0:
+                select.select((self._epoll,), (), (), wait)
+            events = self._epoll.poll(0, _EVENTS)
+        fds, on_event = self._pool.fds, self._exchange.on_event
+        for fd, mask in events:
+            connection = fds.get(fd)
             if connection is not None:
-                self._on_event(connection, mask)
+                on_event(connection, mask)
             elif fd == self._control_fd:
                 self._control()
 
-    def _on_event(self, connection: Connection, mask: int) -> None:
-        state = connection.state
-        if state is State.READING or state is State.IDLE:
-            self._read(connection)
-        elif state is State.CONNECTING:
-            self._connected(connection)
-        elif state is State.HANDSHAKE:
-            self._handshake(connection)
-        elif state is State.WRITING:
-            # An answer may come, or the connection end, before the request is all out.
-            if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-                self._read(connection)
-            if connection.state is State.WRITING and connection.out is not None:
-                self._write(connection, connection.out)
+    # How a request ends (the protocol Ends)
 
-    def _connected(self, connection: Connection) -> None:
-        if number := connection.connect_error():
-            error = OSError(number, "connect")
-            self._fail(connection, failure_of(error), f"connect: error {number}")
-            return
-        assert connection.job is not None
-        if connection.address.is_tls:
-            connection.state = State.HANDSHAKE
-            self._handshake(connection)
-        else:
-            self._write(connection, connection.job.target.data)
-
-    def _handshake(self, connection: Connection) -> None:
-        assert connection.job is not None
-        try:
-            wants = connection.handshake()
-        except (OSError, ValueError) as error:
-            self._fail(connection, Failure.TLS_FAILED, str(error))
-            return
-        if wants is None:
-            self._write(connection, connection.job.target.data)
-        else:
-            self._watch(connection, wants == "write")
-
-    def _write(self, connection: Connection, data: bytes | memoryview) -> None:
-        connection.state = State.WRITING
-        try:
-            connection.out = connection.write(data)
-        except OSError as error:
-            self._broken(connection, failure_of(error), str(error))
-            return
-        if connection.out is None:
-            connection.state = State.READING
-        if connection.watches_writes is not (connection.out is not None):
-            self._watch(connection, connection.out is not None)
-
-    def _watch(self, connection: Connection, is_for_writes: bool) -> None:
-        mask = select.EPOLLIN | (select.EPOLLOUT if is_for_writes else 0)
-        self._epoll.modify(connection.fd, mask)
-        connection.watches_writes = is_for_writes
-
-    def _read(self, connection: Connection) -> None:
-        try:
-            data = connection.sock.recv(READ_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
-        except OSError as error:
-            self._broken(connection, failure_of(error), str(error))
-            return
-        job = connection.job
-        if job is None:
-            # Closed while idle, or speaking without being asked: of no use either way.
-            connection.address.idle.remove(connection)
-            self._drop(connection)
-            return
-        if not data:
-            self._ended(connection)
-            return
-        reader = connection.reader
-        if reader is None:
-            # The usual answer: whole, in one piece, its length told. Heads that repeat are parsed
-            # once.
-            end = data.find(b"\r\n\r\n") + 4
-            if end > 3 and not job.target.is_head:
-                head = self._heads.get(data[:end]) or self._learn(data[:end])
-                if head is not None and head.length == len(data) - end and connection.out is None:
-                    self._finish(connection, head, head.length, head.is_kept_alive)
-                    return
-            reader = connection.reader = ResponseReader(job.target.is_head, self._limits.mark)
-        try:
-            is_whole = reader.feed(data)
-            while not is_whole and connection.has_more():
-                is_whole = reader.feed(connection.sock.recv(READ_BYTES))
-        except Unreadable as error:
-            self._fail(connection, error.failure, error.detail)
-            return
-        except OSError as error:
-            self._broken(connection, failure_of(error), str(error))
-            return
-        if is_whole:
-            assert reader.head is not None
-            self._finish(connection, reader.head, reader.bytes_in, reader.is_reusable)
-
-    def _learn(self, raw: bytes) -> Head | None:
-        try:
-            head = parse_head(raw, self._limits.mark)
-        except Unreadable:
-            return None
-        # Only for final answers whose length is told; the reader knows the rest.
-        if head.status < 200 or head.status in (204, 304) or head.length is None:
-            return None
-        if len(self._heads) >= _HEADS_KEPT:
-            self._heads.clear()
-        self._heads[raw] = head
-        return head
-
-    # How a request ends
-
-    def _finish(self, connection: Connection, head: Head, bytes_in: int, is_reusable: bool) -> None:
+    def answered(
+        self, connection: Connection, head: Head, bytes_in: int, is_reusable: bool, body: bytes
+    ) -> None:
         now = time.monotonic() - self._start
         job = self._release(connection)
-        self._tally.answered(job, connection.sent_at, now, head.status, bytes_in, head.marked)
+        status, sent, body_bytes = head.status, connection.sent_at, connection.body_bytes
         if is_reusable and self._limits.is_kept_alive and connection.out is None:
             connection.served += 1
             connection.state = State.IDLE
             connection.idle_since = now
             connection.address.idle.append(connection)
         else:
-            self._drop(connection)
+            self._pool.drop(connection)
+        if self._redirector is not None and status in REDIRECTS and self._follow(job, sent, head):
+            return
+        is_success = 200 <= status < 400
+        if self._checker is not None:
+            answer = Answer(status, head.raw, body, bytes_in, now - job.intended)
+            problem = self._checker.problem(answer)
+            if problem is not None:
+                self._tally.failed(
+                    job, sent, now, Failure.UNEXPECTED, problem, status=status,
+                    bytes_in=bytes_in, bytes_out=body_bytes, marked=head.marked,
+                )  # fmt: skip
+                return
+            is_success = is_success or self._checker.has_status
+        self._tally.answered(job, sent, now, status, is_success, bytes_in, body_bytes, head.marked)
 
-    def _ended(self, connection: Connection) -> None:
-        """The other side closed while an answer was awaited."""
-        reader = connection.reader
-        if reader is not None and reader.finish():
-            assert reader.head is not None
-            self._finish(connection, reader.head, reader.bytes_in, False)
-        elif reader is not None:
-            self._fail(connection, Failure.INCOMPLETE_RESPONSE, "closed within the answer")
+    def _follow(self, job: Job, sent: float, head: Head) -> bool:
+        """Whether the request goes on elsewhere, or has ended by going on too long."""
+        assert self._redirector is not None
+        target = self._redirector.follow(job.target, head)
+        if target is None or self._stop_by is not None:
+            return False
+        now = time.monotonic() - self._start
+        if job.hops >= self._limits.redirects:
+            detail = f"more than {self._limits.redirects} redirects"
+            self._tally.failed(
+                job, sent, now, Failure.TOO_MANY_REDIRECTS, detail, status=head.status
+            )
         else:
-            self._broken(connection, Failure.CONNECTION_CLOSED, "closed before an answer")
+            self._give(job._replace(target=target, hops=job.hops + 1, given=sent), now)
+        return True
 
-    def _broken(self, connection: Connection, failure: Failure, detail: str) -> None:
-        """The connection is gone. A reused one may have been closed while it was idle: then, and
-        if sending twice does no harm and no byte of an answer had come, it is tried once more."""
+    def broken(self, connection: Connection, failure: Failure, detail: str) -> None:
+        """A reused connection may have been closed while it was idle: then, and if sending twice
+        does no harm, the request is tried once more."""
         job = connection.job
         if job is None:
-            connection.address.idle.remove(connection)
-            self._drop(connection)
+            self.gone(connection)
             return
-        is_stale = connection.served > 0 and connection.reader is None
+        is_stale = connection.served > 0
         if not is_stale or not job.target.is_idempotent or job.retries or self._stop_by is not None:
-            self._fail(connection, failure, detail)
+            self.failed(connection, failure, detail)
             return
-        sent_at = connection.sent_at
+        sent = connection.sent_at
         self._release(connection)
-        self._drop(connection)
+        self._pool.drop(connection)
         self._tally.totals.retries += 1
-        self._give(job._replace(retries=1), sent_at, must_be_new=True)
+        now = time.monotonic() - self._start
+        self._give(job._replace(retries=1, given=sent), now, must_be_new=True)
 
-    def _fail(self, connection: Connection, failure: Failure, detail: str) -> None:
+    def failed(self, connection: Connection, failure: Failure, detail: str) -> None:
         job = self._release(connection)
         now = time.monotonic() - self._start
-        self._tally.failed(job, connection.sent_at, now, failure, detail)
-        self._drop(connection)
+        sent_bytes = connection.body_bytes
+        self._tally.failed(job, connection.sent_at, now, failure, detail, bytes_out=sent_bytes)
+        self._pool.drop(connection)
+
+    def gone(self, connection: Connection) -> None:
+        connection.address.idle.remove(connection)
+        self._pool.drop(connection)
 
     def _release(self, connection: Connection) -> Job:
         job = connection.job
         assert job is not None
         connection.job = connection.reader = None
         del self._busy[connection]
-        if job.retries:
-            self._retried.discard(connection)
+        if self._again:
+            self._again.discard(connection)
         return job
-
-    def _drop(self, connection: Connection) -> None:
-        del self._fds[connection.fd]
-        connection.close()
 
     # Time passing, and the end
 
@@ -425,20 +309,20 @@ class Sender:
         timeout = self._limits.timeout_s
         while self._queue and now - self._queue[0].intended > timeout:
             job = self._queue.popleft()
-            self._tally.failed(job, _NEVER, now, Failure.TIMEOUT, "no connection became free")
-        for connection in [each for each in self._retried if self._is_late(each, now)]:
-            self._fail(connection, Failure.TIMEOUT, "no whole answer in time")
+            self._tally.failed(job, NEVER, now, Failure.TIMEOUT, "no connection became free")
+        for connection in [each for each in self._again if self._is_late(each, now)]:
+            self.failed(connection, Failure.TIMEOUT, "no whole answer in time")
         while self._busy:
             oldest = next(iter(self._busy))
             if not self._is_late(oldest, now):
                 break
             wanting = "connection" if oldest.state <= State.HANDSHAKE else "whole answer"
-            self._fail(oldest, Failure.TIMEOUT, f"no {wanting} in time")
+            self.failed(oldest, Failure.TIMEOUT, f"no {wanting} in time")
         if self._stop_by is not None and now >= self._stop_by:
             while self._queue:
-                self._tally.failed(self._queue.popleft(), _NEVER, now, Failure.STOPPED, "")
+                self._tally.failed(self._queue.popleft(), NEVER, now, Failure.STOPPED, "")
             for connection in list(self._busy):
-                self._fail(connection, Failure.STOPPED, "the run was stopped")
+                self.failed(connection, Failure.STOPPED, "the run was stopped")
 
     def _is_late(self, connection: Connection, now: float) -> bool:
         assert connection.job is not None
@@ -449,6 +333,7 @@ class Sender:
         if grace_s is None:
             return
         now = time.monotonic() - self._start
+        self._tally.settle()
         self._tally.totals.is_stopped = True
         self._tally.totals.planned = self._planned(now)
         self._stop_by = now + grace_s
@@ -462,7 +347,7 @@ class Sender:
         window = self._tally.take_window(now)
         window |= {
             "planned": self._planned(now),
-            "connections": len(self._fds),
+            "connections": len(self._pool.fds),
             "busy": len(self._busy),
             "queued": len(self._queue),
         }
@@ -472,15 +357,14 @@ class Sender:
         pacer = self._limits.pacer
         if pacer is None:
             return self._tally.totals.issued
-        due = min(self._count, math.floor(pacer.integral(now)) + 1) if now >= 0 else 0
+        due = min(pacer.count, math.floor(pacer.integral(now)) + 1) if now >= 0 else 0
         first, stride = self._limits.share
         return max(0, -(-(due - first) // stride))
 
     def _end(self, now: float) -> None:
-        totals = self._tally.totals
+        self._tally.settle()
         if self._stop_by is None:
-            totals.planned = self._planned(math.inf)
+            self._tally.totals.planned = self._planned(math.inf)
         self._report(now)
-        for connection in list(self._fds.values()):
-            self._drop(connection)
+        self._pool.close()
         self._epoll.close()

@@ -1,95 +1,91 @@
-"""What the sender counts while it runs: totals for the end, a window for the live line."""
+"""What the sender counts while it runs: totals for the end, a window for the live view.
+
+What happens is only noted; `settle`, called between two turns of the loop, counts it all at once.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from hikkoshi.load.connection import Job
-from hikkoshi.load.failures import Failure
+from hikkoshi.load.counting import count_records
+from hikkoshi.load.failures import CODE_OF, Failure
 from hikkoshi.load.histogram import Histogram
 from hikkoshi.load.request import Prepared
-from hikkoshi.load.results import ResultWriter
+from hikkoshi.load.results import RESULT, Record, ResultWriter
 from hikkoshi.load.totals import EndpointTotals, Totals
+
+# So many at a time that counting is quick, so few that it takes less than a millisecond.
+SETTLE_AT = 384
 
 
 class Tally:
     def __init__(self, targets: Sequence[Prepared], writer: ResultWriter) -> None:
         self.totals = Totals()
         self._writer = writer
-        self._of_target = [
-            self.totals.endpoints.setdefault(target.endpoint, EndpointTotals())
-            for target in targets
-        ]
-        self._latency = Histogram()
-        self._lateness = Histogram()
-        self._window_start = 0.0
-        self._window_ok = 0
+        self._names = [target.endpoint for target in targets]
+        for name in self._names:
+            self.totals.endpoints.setdefault(name, EndpointTotals())
+        # Noted since the last `settle`: what has ended, and how late each request was issued.
+        self.ended: list[Record] = []
+        self.late: list[float] = []
         self._failed = 0
-        self._statuses: Counter[int] = Counter()
-        self._errors: Counter[str] = Counter()
+        self._open_window(0.0)
 
-    def issued(self, late: float, now: float) -> None:
-        """The generator came to a request, `late` seconds after it was due."""
-        totals = self.totals
-        totals.issued += 1
-        totals.last_issue_s = now
-        totals.lateness.record(late)
-        self._lateness.record(late)
+    def _open_window(self, now: float) -> None:
+        self._window_start = now
+        self._window = {name: EndpointTotals() for name in self._names}
+        self._of_target = [self._window[name] for name in self._names]
+        self._lateness = Histogram()
 
     def answered(
-        self, job: Job, sent: float, ended: float, status: int, bytes_in: int, marked: str
-    ) -> None:
-        target = job.target
-        endpoint = self._of_target[target.index]
-        endpoint.statuses[status] += 1
-        if 200 <= status < 400:
-            endpoint.succeeded += 1
-            self._window_ok += 1
-        else:
-            self._failed += 1
-        self._statuses[status] += 1
-        self._ended(endpoint, job, sent, ended, bytes_in)
-        self._writer.record(
-            target.index, job.seq, job.intended, sent, ended, status, None, bytes_in,
-            target.body_bytes, job.late, marked, job.retries,
+        self, job: Job, sent: float, ended: float, status: int, is_success: bool, bytes_in: int,
+        bytes_out: int, marked: str,
+    ) -> None:  # fmt: skip
+        text = self._writer.number_of(marked) if marked else 0
+        self.ended.append(
+            (RESULT, 0, status, job.target.index, job.seq, job.intended, sent, ended, bytes_in,
+             bytes_out, job.late, text, job.retries, is_success)
         )  # fmt: skip
 
-    def failed(self, job: Job, sent: float, ended: float, failure: Failure, detail: str) -> None:
-        """sent: NaN when it never got a connection."""
-        target = job.target
-        endpoint = self._of_target[target.index]
-        endpoint.errors[failure.value] += 1
-        self._errors[failure.value] += 1
-        self._failed += 1
-        if detail:
-            self.totals.details.setdefault(failure.value, detail[:200])
-        self._ended(endpoint, job, sent, ended, 0)
-        self._writer.record(
-            target.index, job.seq, job.intended, sent, ended, 0, failure, 0,
-            target.body_bytes, job.late, "", job.retries,
+    def failed(
+        self, job: Job, sent: float, ended: float, failure: Failure, detail: str, *,
+        status: int = 0, bytes_in: int = 0, bytes_out: int = 0, marked: str = "",
+    ) -> None:  # fmt: skip
+        """sent: NaN when it never got a connection. status: of an answer that came all the same."""
+        if detail and failure.value not in self.totals.details:
+            self.totals.details[failure.value] = detail[:200]
+        text = self._writer.number_of(marked) if marked else 0
+        self.ended.append(
+            (RESULT, CODE_OF[failure], status, job.target.index, job.seq, job.intended, sent,
+             ended, bytes_in, bytes_out, job.late, text, job.retries, False)
         )  # fmt: skip
 
-    def _ended(
-        self, endpoint: EndpointTotals, job: Job, sent: float, ended: float, bytes_in: int
-    ) -> None:
-        latency = ended - job.intended
-        endpoint.requests += 1
-        endpoint.latency.record(latency)
-        self._latency.record(latency)
-        endpoint.bytes_in += bytes_in
-        endpoint.bytes_out += job.target.body_bytes
-        totals = self.totals
-        if sent == sent:  # not NaN
-            endpoint.service.record(ended - sent)
-            totals.sent += 1
-        totals.done += 1
-        totals.last_done_s = ended
+    def settle(self) -> None:
+        totals, records, late = self.totals, self.ended, self.late
+        if late:
+            self._lateness.extend(late)
+            totals.issued += len(late)
+            self.late = []
+        if records:
+            count_records(records, self._of_target)
+            totals.done += len(records)
+            totals.last_done_s = records[-1][7]
+            self._writer.extend(records)
+            self.ended = []
 
     def take_window(self, now: float) -> dict[str, Any]:
         """What happened since the last call, and the counts so far; starts a new window."""
+        self.settle()
         totals = self.totals
+        whole = EndpointTotals()
+        for name, endpoint in self._window.items():
+            whole.add(endpoint)
+            totals.endpoints[name].add(endpoint)
+        totals.lateness.add(self._lateness)
+        totals.sent += whole.service.count
+        self._failed += whole.requests - whole.succeeded
         window = {
             "elapsed_s": now,
             "window_s": now - self._window_start,
@@ -97,15 +93,25 @@ class Tally:
             "done": totals.done,
             "retries": totals.retries,
             "failed_so_far": self._failed,
-            "ok": self._window_ok,
-            "latency": self._latency.as_json(),
+            "ok": whole.succeeded,
+            "ended": whole.requests,
+            "latency": whole.latency.as_json(),
             "lateness": self._lateness.as_json(),
-            "statuses": dict(self._statuses),
-            "errors": dict(self._errors),
+            "statuses": dict(whole.statuses),
+            "errors": dict(whole.errors),
+            "endpoints": _named(self._window),
         }
-        self._window_start = now
-        self._latency, self._lateness = Histogram(), Histogram()
-        self._window_ok = 0
-        self._statuses, self._errors = Counter(), Counter()
+        self._open_window(now)
         self._writer.flush()
         return window
+
+
+def _named(window: dict[str, EndpointTotals]) -> dict[str, Any]:
+    """Only what thresholds of one endpoint need, and only if there are several."""
+    if len(window) < 2:
+        return {}
+    return {
+        name: [each.requests, each.succeeded, each.latency.as_json()]
+        for name, each in window.items()
+        if each.requests
+    }

@@ -14,7 +14,7 @@ import binascii
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import gcd
 from pathlib import Path
@@ -33,7 +33,8 @@ MAX_WEIGHT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One request to send. `url` is whole, or a path that a base address completes."""
+    """One request to send. `url` is whole, or a path that a base address completes. where: the
+    line it was read from."""
 
     method: str
     url: str
@@ -41,6 +42,7 @@ class Target:
     body: bytes = b""
     name: str = ""
     weight: int = 1
+    where: str = field(default="", compare=False)
 
     @property
     def endpoint(self) -> str:
@@ -128,6 +130,7 @@ class _HttpReader:
             method, url = match.groups()
             self._check_url(url)
             self._open = {"method": method, "url": url, "headers": [], **self._next}
+            self._open["where"] = f"{self._where}:{self._line}"
             self._next = {}
         elif self._open is None:
             raise self._error(
@@ -248,6 +251,7 @@ def _target_of(document: dict[str, Any], place: str) -> Target:
         body=body,
         name=name,
         weight=_weight(document.get("weight", 1), place),
+        where=place,
     )
 
 

@@ -17,16 +17,21 @@ import resource
 import signal
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
+from hikkoshi.load.conditions import parse_conditions
+from hikkoshi.load.http2 import require_http2
+from hikkoshi.load.limits import Limits
 from hikkoshi.load.pacer import from_json
-from hikkoshi.load.request import Prepared, prepare
+from hikkoshi.load.request import Form, Prepared, prepare
 from hikkoshi.load.results import ResultWriter
-from hikkoshi.load.sender import Limits, Sender
+from hikkoshi.load.sender import Sender
 from hikkoshi.load.tally import Tally
 from hikkoshi.load.targets import Target, order_by_weight
+from hikkoshi.load.variables import read_feed
 
 _SPARE_DESCRIPTORS = 32
 _PR_SET_TIMERSLACK = 29
@@ -94,9 +99,13 @@ def run(orders: Orders, voice: Voice) -> None:
         return
     allow_descriptors(plan["connections"])
     targets = read_targets(plan["targets"])
-    prepared = prepare(targets, connect_to=plan["connect_to"], is_kept_alive=plan["is_kept_alive"])
-    tls = tls_context(plan["is_tls_verified"]) if any(p.address.is_tls for p in prepared) else None
     limits = read_limits(plan)
+    if limits.is_http2:
+        require_http2()
+    prepared = prepare(targets, limits.form)
+    # A redirect may lead to https where no target does.
+    needs_tls = limits.redirects > 0 or any(each.address.is_tls for each in prepared)
+    tls = tls_context(plan["tls"], limits.is_http2) if needs_tls else None
     order = order_by_weight(targets)
     voice.say({"ready": True})
     go = orders.next()
@@ -131,6 +140,7 @@ def read_targets(documents: list[dict[str, Any]]) -> tuple[Target, ...]:
             body=base64.b64decode(document["body"]),
             name=document["name"],
             weight=document["weight"],
+            where=document["where"],
         )
         for document in documents
     )
@@ -149,6 +159,16 @@ def read_limits(plan: dict[str, Any]) -> Limits:
         mark=header.lower().encode() if header else b"",
         share=(first, count),
         report_every_s=plan["report_every_s"],
+        redirects=plan["redirects"],
+        checks=parse_conditions(plan["expect"]).checks if plan["expect"] else (),
+        form=Form(
+            connect_to=plan["connect_to"],
+            is_kept_alive=plan["is_kept_alive"],
+            is_chunked=plan["is_chunked"],
+            server_name=plan["tls"]["server_name"],
+            feed=read_feed(Path(plan["feed"])) if plan["feed"] else None,
+        ),
+        is_http2=plan["is_http2"],
     )
 
 
@@ -156,6 +176,8 @@ def open_results(
     plan: dict[str, Any], prepared: tuple[Prepared, ...], t_start: float
 ) -> ResultWriter:
     header = {
+        "attack": plan["name"],
+        "expect": plan["expect"],
         "trial": plan["trial"],
         "t_start": t_start,
         "duration_s": plan["duration_s"],
@@ -174,13 +196,31 @@ def open_results(
         ) from error
 
 
-def tls_context(is_verified: bool) -> ssl.SSLContext:
+def tls_context(settings: dict[str, Any], is_http2: bool) -> ssl.SSLContext:
+    """settings: `Tls.as_json`. BadInput when a file of certificates cannot be used."""
     context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if not is_verified:
+    context.set_alpn_protocols(["h2"] if is_http2 else ["http/1.1"])
+    # A session is not asked for again: each connection pays for its own handshake.
+    if not settings["is_verified"]:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    _load(settings, "root_certs", context.load_verify_locations)
+    key = settings["key"]
+    _load(settings, "cert", lambda path: context.load_cert_chain(path, key))
     return context
+
+
+def _load(settings: dict[str, Any], name: str, load: Callable[[str], object]) -> None:
+    path = settings[name]
+    if path is None:
+        return
+    try:
+        load(path)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadInput(
+            f"the certificates cannot be used: {error.strerror or error}", where=path,
+            fix="name a PEM file that holds them (and, with --cert, the key, or give --key)",
+        ) from error  # fmt: skip
 
 
 def allow_descriptors(connections: int) -> None:

@@ -1,0 +1,240 @@
+"""One connection's way through its states, as its socket tells: connect, TLS, write, read."""
+
+from __future__ import annotations
+
+import select
+import ssl
+from typing import Protocol
+
+from hikkoshi.load.connection import READ_BYTES, Connection, State, failure_of
+from hikkoshi.load.failures import Failure
+from hikkoshi.load.http2 import Http2
+from hikkoshi.load.response import Head, ResponseReader, Unreadable, parse_head
+
+_HEADS_KEPT = 256
+# Heads longer than this are parsed each time: they are rare, and would fill the memory.
+_LONGEST_KEPT = 2048
+
+
+class Ends(Protocol):
+    """How an exchange ends; the connection still carries its job when these are called."""
+
+    def answered(
+        self, connection: Connection, head: Head, bytes_in: int, is_reusable: bool, body: bytes
+    ) -> None: ...
+
+    def failed(self, connection: Connection, failure: Failure, detail: str) -> None: ...
+
+    def broken(self, connection: Connection, failure: Failure, detail: str) -> None:
+        """The connection is gone, and no byte of an answer had come."""
+        ...
+
+    def gone(self, connection: Connection) -> None:
+        """An idle connection was closed by the other side, or spoke without being asked."""
+        ...
+
+
+class Exchange:
+    """most_body: how many bytes of a body are kept for checks; 0 for none."""
+
+    def __init__(
+        self, epoll: select.epoll, ends: Ends, *, mark: bytes, most_body: int, is_http2: bool
+    ) -> None:
+        self._epoll = epoll
+        self._ends = ends
+        self._mark = mark
+        self._most_body = most_body
+        self._is_http2 = is_http2
+        self._heads: dict[bytes, Head] = {}
+
+    def on_event(self, connection: Connection, mask: int) -> None:
+        state = connection.state
+        if state is State.READING or state is State.IDLE:
+            self.read(connection)
+        elif state is State.CONNECTING:
+            self._connected(connection)
+        elif state is State.HANDSHAKE:
+            self._handshake(connection)
+        elif state is State.WRITING:
+            # An answer may come, or the connection end, before the request is all out.
+            if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                self.read(connection)
+            if connection.state is State.WRITING and connection.out is not None:
+                self._write(connection, connection.out)
+
+    # Before the request
+
+    def _connected(self, connection: Connection) -> None:
+        if number := connection.connect_error():
+            error = OSError(number, "connect")
+            self._ends.failed(connection, failure_of(error), f"connect: error {number}")
+        elif connection.address.is_tls:
+            connection.state = State.HANDSHAKE
+            self._handshake(connection)
+        else:
+            self._open(connection)
+
+    def _handshake(self, connection: Connection) -> None:
+        try:
+            wants = connection.handshake()
+        except (OSError, ValueError) as error:
+            self._ends.failed(connection, Failure.TLS_FAILED, str(error))
+            return
+        if wants is not None:
+            self._watch(connection, wants == "write")
+            return
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        if self._is_http2 and connection.sock.selected_alpn_protocol() != "h2":
+            self._ends.failed(connection, Failure.TLS_FAILED, "the server does not speak h2")
+            return
+        self._open(connection)
+
+    def _open(self, connection: Connection) -> None:
+        if self._is_http2:
+            connection.http2 = Http2(connection.address.is_tls, self._most_body)
+        self.send(connection)
+
+    def send(self, connection: Connection) -> None:
+        """The request of the connection's job."""
+        job = connection.job
+        assert job is not None
+        target = job.target
+        if target.render is None:
+            data, connection.body_bytes = target.data, target.body_bytes
+        else:
+            data, connection.body_bytes = target.render(job.seq)
+        if connection.http2 is not None:
+            connection.http2.request(data)
+            data = connection.http2.outgoing()
+        self._write(connection, data)
+
+    def _write(self, connection: Connection, data: bytes | memoryview) -> None:
+        connection.state = State.WRITING
+        try:
+            connection.out = connection.write(data)
+        except OSError as error:
+            self._ends.broken(connection, failure_of(error), str(error))
+            return
+        if connection.out is None:
+            connection.state = State.READING
+        if connection.watches_writes is not (connection.out is not None):
+            self._watch(connection, connection.out is not None)
+
+    def _watch(self, connection: Connection, is_for_writes: bool) -> None:
+        mask = select.EPOLLIN | (select.EPOLLOUT if is_for_writes else 0)
+        self._epoll.modify(connection.fd, mask)
+        connection.watches_writes = is_for_writes
+
+    # The answer
+
+    def read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._lost(connection, failure_of(error), str(error))
+            return
+        job = connection.job
+        if connection.http2 is not None:
+            self._read_http2(connection, connection.http2, data)
+        elif job is None:
+            self._ends.gone(connection)
+        elif not data:
+            self._ended(connection)
+        elif connection.reader is not None:
+            self._read_on(connection, connection.reader, data)
+        else:
+            # The usual answer: whole, in one piece, its length told. Heads that repeat are parsed
+            # once.
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 3 and connection.out is None and not job.target.is_head:
+                raw = data[:end]
+                head = self._heads.get(raw) or self._learn(raw)
+                size = len(data) - end
+                if head is not None and head.length == size:
+                    body = data[end:] if self._most_body else b""
+                    self._ends.answered(connection, head, size, head.is_kept_alive, body)
+                    return
+            connection.reader = ResponseReader(job.target.is_head, self._mark, self._most_body)
+            self._read_on(connection, connection.reader, data)
+
+    def _learn(self, raw: bytes) -> Head | None:
+        try:
+            head = parse_head(raw, self._mark)
+        except Unreadable:
+            return None
+        # Only for final answers whose length is told; the reader knows the rest.
+        if head.status < 200 or head.status in (204, 304) or head.length is None:
+            return None
+        if len(raw) <= _LONGEST_KEPT:
+            if len(self._heads) >= _HEADS_KEPT:
+                self._heads.clear()
+            self._heads[raw] = head
+        return head
+
+    def _read_on(self, connection: Connection, reader: ResponseReader, data: bytes) -> None:
+        try:
+            is_whole = reader.feed(data)
+            while not is_whole and connection.has_more():
+                is_whole = reader.feed(connection.sock.recv(READ_BYTES))
+        except Unreadable as error:
+            self._ends.failed(connection, error.failure, error.detail)
+        except OSError as error:
+            self._lost(connection, failure_of(error), str(error))
+        else:
+            if is_whole:
+                assert reader.head is not None
+                self._ends.answered(
+                    connection, reader.head, reader.bytes_in, reader.is_reusable, bytes(reader.body)
+                )
+
+    def _read_http2(self, connection: Connection, http2: Http2, data: bytes) -> None:
+        if not data:
+            self._ended(connection)
+            return
+        try:
+            is_whole = http2.feed(data)
+            while not is_whole and connection.has_more():
+                is_whole = http2.feed(connection.sock.recv(READ_BYTES))
+        except (ssl.SSLWantReadError, BlockingIOError):
+            is_whole = False
+        except Unreadable as error:
+            self._lost(connection, error.failure, error.detail)
+            return
+        except OSError as error:
+            self._lost(connection, failure_of(error), str(error))
+            return
+        # Acknowledgements, and more of a body that waited for room.
+        if pending := http2.outgoing():
+            rest = bytes(connection.out) if connection.out is not None else b""
+            was, connection.out = connection.state, None
+            self._write(connection, rest + pending)
+            if connection.state is State.CLOSED:
+                return
+            if was is State.IDLE and connection.out is None:
+                connection.state = State.IDLE
+        if is_whole and connection.job is not None:
+            assert http2.head is not None
+            self._ends.answered(connection, http2.head, http2.bytes_in, True, bytes(http2.body))
+
+    def _ended(self, connection: Connection) -> None:
+        """The other side closed."""
+        reader = connection.reader
+        if connection.job is None:
+            self._ends.gone(connection)
+        elif reader is not None and reader.finish():
+            assert reader.head is not None
+            self._ends.answered(connection, reader.head, reader.bytes_in, False, bytes(reader.body))
+        elif reader is not None or (connection.http2 is not None and connection.http2.head):
+            self._ends.failed(connection, Failure.INCOMPLETE_RESPONSE, "closed within the answer")
+        else:
+            self._ends.broken(connection, Failure.CONNECTION_CLOSED, "closed before an answer")
+
+    def _lost(self, connection: Connection, failure: Failure, detail: str) -> None:
+        if connection.job is None:
+            self._ends.gone(connection)
+        elif connection.reader is not None:
+            self._ends.failed(connection, failure, detail)
+        else:
+            self._ends.broken(connection, failure, detail)
