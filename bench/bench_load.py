@@ -9,13 +9,14 @@ what disturbs one disturbs all, and the best round of each counts. Nothing here 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from load_peers import CLIENT_CORE, hey, nginx, vegeta, wrk
+from load_peers import CLIENT_CORE, CpuClock, hey, nginx, vegeta, wrk
 
 from hikkoshi.load.attack import Attack, LoadRun
 from hikkoshi.load.pacer import constant
@@ -46,20 +47,31 @@ def ours(url: str, rate: float | None, seconds: float, connections: int) -> Load
 def compare(
     title: str, url: str, seconds: float, rounds: int, peers: dict[str, Callable[..., float | None]]
 ) -> None:
-    best: dict[str, float] = {}
+    """The best round of each in requests a second, and the best in CPU a request."""
+    clients: dict[str, Callable[..., float | None]] = {
+        "hikkoshi": lambda url, connections, seconds: (
+            ours(url, None, seconds, connections).throughput
+        ),
+        **peers,
+    }
+    rates: dict[str, float] = {}
+    costs: dict[str, float] = {}
     for _ in range(rounds):
-        found: dict[str, float | None] = {
-            "hikkoshi": ours(url, None, seconds, CONNECTIONS).throughput
-        }
-        found |= {name: peer(url, CONNECTIONS, seconds) for name, peer in peers.items()}
-        for name, rate in found.items():
-            if rate is not None:
-                best[name] = max(best.get(name, 0.0), rate)
-    mine = best["hikkoshi"]
-    print(f"{title}, {CONNECTIONS} connections: {mine:,.0f}/s")
+        for name, client in clients.items():
+            clock = CpuClock()
+            rate = client(url, CONNECTIONS, seconds)
+            if rate:
+                rates[name] = max(rates.get(name, 0.0), rate)
+                cost = clock.seconds() / (rate * seconds) * 1e6
+                costs[name] = min(costs.get(name, math.inf), cost)
+    mine, cost = rates["hikkoshi"], costs["hikkoshi"]
+    print(f"{title}, {CONNECTIONS} connections: {mine:,.0f}/s, {cost:.1f} µs of CPU a request")
     for name in peers:
-        if name in best:
-            print(f"  {name}: {best[name]:,.0f}/s; ours is {mine / best[name]:.2f} × {name}")
+        if name in rates:
+            print(
+                f"  {name}: {rates[name]:,.0f}/s, {costs[name]:.1f} µs; ours is "
+                f"{mine / rates[name]:.2f} × {name} by rate, {costs[name] / cost:.2f} × by CPU"
+            )
         else:
             print(f"  {name}: not measured (it is not installed, or failed)")
 
