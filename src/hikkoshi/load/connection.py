@@ -149,14 +149,6 @@ class Connection:
         # A server of HTTP/2 speaks of its own accord.
         return self.http2 is None or not found
 
-    def write(self, data: bytes | memoryview) -> memoryview | None:
-        """Sends what fits; the rest, or None when all has gone. Raises OSError."""
-        try:
-            sent = self.sock.send(data)
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            sent = 0
-        return None if sent == len(data) else memoryview(data)[sent:]
-
     def close(self) -> None:
         self.state = State.CLOSED
         self.sock.close()

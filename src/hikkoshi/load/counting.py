@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import sub
 from pathlib import Path
 
 from hikkoshi.load.failures import FAILURES, Failure
@@ -40,17 +41,21 @@ def _count(group: list[Record], endpoint: EndpointTotals) -> None:
     endpoint.succeeded += sum(are_ok)
     endpoint.bytes_in += sum(bytes_in)
     endpoint.bytes_out += sum(bytes_out)
-    endpoint.latency.extend([ended - start for ended, start in zip(ends, due, strict=True)])
-    # A request that was never given to a connection has NaN there, which equals nothing.
-    endpoint.service.extend(
-        [ended - sent for ended, sent in zip(ends, given, strict=True) if sent == sent]
-    )
+    latency = list(map(sub, ends, due))
+    if due == given:
+        # Each was sent at the moment it was due, as all are in a closed model.
+        endpoint.latency.extend(latency, also=endpoint.service)
+    else:
+        endpoint.latency.extend(latency)
+        # A request that was never given to a connection has NaN there, which equals nothing.
+        endpoint.service.extend([took for took in map(sub, ends, given) if took == took])
     for status, count in Counter(statuses).items():
         if status:
             endpoint.statuses[status] += count
-    for code, count in Counter(codes).items():
-        if code:
-            endpoint.errors[FAILURES[code - 1].value] += count
+    if any(codes):
+        for code, count in Counter(codes).items():
+            if code:
+                endpoint.errors[FAILURES[code - 1].value] += count
 
 
 def totals_of(path: Path) -> Totals:

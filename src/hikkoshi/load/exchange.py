@@ -11,6 +11,9 @@ from hikkoshi.load.failures import Failure
 from hikkoshi.load.http2 import Http2
 from hikkoshi.load.response import Head, ResponseReader, Unreadable, parse_head
 
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# Looked up once: an enum's member costs as much as the comparison.
+_READING, _IDLE, _WRITING = State.READING, State.IDLE, State.WRITING
 _HEADS_KEPT = 256
 # Heads longer than this are parsed each time: they are rare, and would fill the memory.
 _LONGEST_KEPT = 2048
@@ -48,8 +51,9 @@ class Exchange:
         self._heads: dict[bytes, Head] = {}
 
     def on_event(self, connection: Connection, mask: int) -> None:
+        """For a connection in any state; one that is READING may be handed to `read` at once."""
         state = connection.state
-        if state is State.READING or state is State.IDLE:
+        if state is _READING or state is _IDLE:
             self.read(connection)
         elif state is State.CONNECTING:
             self._connected(connection)
@@ -109,16 +113,21 @@ class Exchange:
         self._write(connection, data)
 
     def _write(self, connection: Connection, data: bytes | memoryview) -> None:
-        connection.state = State.WRITING
         try:
-            connection.out = connection.write(data)
+            sent = connection.sock.send(data)
+        except _NOT_NOW:
+            sent = 0
         except OSError as error:
             self._ends.broken(connection, failure_of(error), str(error))
             return
-        if connection.out is None:
-            connection.state = State.READING
-        if connection.watches_writes is not (connection.out is not None):
-            self._watch(connection, connection.out is not None)
+        if sent == len(data):
+            connection.state, connection.out = _READING, None
+            if connection.watches_writes:
+                self._watch(connection, False)
+        else:
+            connection.state, connection.out = _WRITING, memoryview(data)[sent:]
+            if not connection.watches_writes:
+                self._watch(connection, True)
 
     def _watch(self, connection: Connection, is_for_writes: bool) -> None:
         mask = select.EPOLLIN | (select.EPOLLOUT if is_for_writes else 0)
@@ -130,7 +139,7 @@ class Exchange:
     def read(self, connection: Connection) -> None:
         try:
             data = connection.sock.recv(READ_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except _NOT_NOW:
             return
         except OSError as error:
             self._lost(connection, failure_of(error), str(error))

@@ -45,12 +45,12 @@ class Pool:
         idle = target.address.idle
         while idle:
             connection = idle.pop()
+            if target.is_idempotent and now - connection.idle_since <= _TRUSTED_IDLE_S:
+                return connection
             # A request that cannot be repeated is worth a look whether the peer has hung up.
-            is_risky = not target.is_idempotent or now - connection.idle_since > _TRUSTED_IDLE_S
-            if is_risky and connection.is_stale():
-                self.drop(connection)
-                continue
-            return connection
+            if not connection.is_stale():
+                return connection
+            self.drop(connection)
         return None
 
     def open(self, address: Address) -> Connection | CannotOpen:

@@ -24,10 +24,12 @@ class Tally:
     def __init__(self, targets: Sequence[Prepared], writer: ResultWriter) -> None:
         self.totals = Totals()
         self._writer = writer
+        self.number_of = writer.number_of
         self._names = [target.endpoint for target in targets]
         for name in self._names:
             self.totals.endpoints.setdefault(name, EndpointTotals())
-        # Noted since the last `settle`: what has ended, and how late each request was issued.
+        # Noted since the last `settle`: what has ended, and how late each request was issued. The
+        # sender appends answers by itself: it does so some ten thousand times a second.
         self.ended: list[Record] = []
         self.late: list[float] = []
         self._failed = 0
@@ -38,16 +40,6 @@ class Tally:
         self._window = {name: EndpointTotals() for name in self._names}
         self._of_target = [self._window[name] for name in self._names]
         self._lateness = Histogram()
-
-    def answered(
-        self, job: Job, sent: float, ended: float, status: int, is_success: bool, bytes_in: int,
-        bytes_out: int, marked: str,
-    ) -> None:  # fmt: skip
-        text = self._writer.number_of(marked) if marked else 0
-        self.ended.append(
-            (RESULT, 0, status, job.target.index, job.seq, job.intended, sent, ended, bytes_in,
-             bytes_out, job.late, text, job.retries, is_success)
-        )  # fmt: skip
 
     def failed(
         self, job: Job, sent: float, ended: float, failure: Failure, detail: str, *,
