@@ -24,13 +24,20 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "The local region": {
         "up": ("hikkoshi.cli.region", "up", "Start a local region: AWS's API on this machine."),
         "down": ("hikkoshi.cli.region", "down", "End a local region and remove all it made."),
-        "status": ("hikkoshi.cli.region", "status", "Show the local regions and their doors."),
+        "status": ("hikkoshi.cli.shipped", "status", "Show the local regions, or DIR's service."),
     },
     "A service, in AWS or in the region": {
         "diff": ("hikkoshi.cli.deploy", "diff", "Show what a deploy would change."),
         "deploy": ("hikkoshi.cli.deploy", "deploy", "Bring a service to what its files say."),
         "wait": ("hikkoshi.cli.deploy", "wait", "Wait for a deployment's end, and judge it."),
         "rollback": ("hikkoshi.cli.deploy", "rollback", "Go back to the last good deployment."),
+        "logs": ("hikkoshi.cli.logs", "logs", "Show a service's log lines."),
+        "run": ("hikkoshi.cli.tasks", "run", "Run one task and exit with its code."),
+        "tasks": ("hikkoshi.cli.tasks", "tasks", "List a service's tasks; stop one."),
+        "scale": ("hikkoshi.cli.tasks", "scale", "Set how many tasks a service has."),
+        "revisions": ("hikkoshi.cli.shipped", "revisions", "List revisions and their deployments."),
+        "init": ("hikkoshi.cli.shipped", "init", "Write a project's files from a live service."),
+        "delete": ("hikkoshi.cli.shipped", "delete", "Delete a service; asks first."),
     },
     "Trials by themselves": {
         "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),

@@ -248,18 +248,7 @@ class Deployer:
         (registered by a deploy that was cut off), else a new revision."""
         if live.task is not None and not live.changes.changes_task:
             return str(live.task["taskDefinitionArn"])
-        newest = self.calls.definition(self.home.family)
-        if (
-            newest is not None
-            and newest.get("status") == "ACTIVE"
-            and changing.is_same_task(newest, self.home.task_definition)
-            and normal.tags(newest) == normal.tags(self.home.task_definition)
-        ):
-            self.show.say(f"{short(newest['taskDefinitionArn'])} is registered already")
-            return str(newest["taskDefinitionArn"])
-        made = self.calls("RegisterTaskDefinition", **self.home.task_definition)["taskDefinition"]
-        self.show.say(f"registered {short(made['taskDefinitionArn'])}")
-        return str(made["taskDefinitionArn"])
+        return registered(self.calls, self.home, self.show)
 
     def _create(self, definition: str) -> Document:
         self.show.say(f"creating the service {self.calls.service}")
@@ -336,6 +325,22 @@ class Deployer:
             state, reason, self.calls.cluster, self.calls.service, front["id"],
             short(front["taskDefinition"]), changed, ended,
         )  # fmt: skip
+
+
+def registered(calls: Calls, home: Home, show: Show) -> str:
+    """The ARN of the family's newest revision if it is the files' own, else of a new one."""
+    newest = calls.definition(home.family)
+    if (
+        newest is not None
+        and newest.get("status") == "ACTIVE"
+        and changing.is_same_task(newest, home.task_definition)
+        and normal.tags(newest) == normal.tags(home.task_definition)
+    ):
+        show.say(f"{short(newest['taskDefinitionArn'])} is registered already")
+        return str(newest["taskDefinitionArn"])
+    made = calls("RegisterTaskDefinition", **home.task_definition)["taskDefinition"]
+    show.say(f"registered {short(made['taskDefinitionArn'])}")
+    return str(made["taskDefinitionArn"])
 
 
 def find_record(calls: Calls, ours: Ours) -> Ours:
