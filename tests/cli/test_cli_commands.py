@@ -70,7 +70,11 @@ def test_completion(hikkoshi, shell):
 
 def test_completion_completes(hikkoshi):
     said = hikkoshi(_HIKKOSHI_COMPLETE="bash_complete", COMP_WORDS="hikkoshi re", COMP_CWORD="1")
-    assert {line.partition(",")[2] for line in said.out.split()} == {"rehearse", "report"}
+    assert {line.partition(",")[2] for line in said.out.split()} == {
+        "rehearse",
+        "report",
+        "revisions",
+    }
 
 
 def test_nothing_runs_and_that_is_no_error(hikkoshi):
