@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.trials.synthetic import parse_tests
-from hikkoshi.trials.synthetic.expectations import Condition, holds
-from hikkoshi.trials.synthetic.jsonpath import parse_path
-from hikkoshi.trials.synthetic.templates import filled, names_in
+from hikkoshi.synthetic import parse_tests
+from hikkoshi.synthetic.expectations import Condition, holds
+from hikkoshi.synthetic.jsonpath import parse_path
+from hikkoshi.synthetic.templates import filled, names_in
 
 DOCUMENT = {"a": {"b c": [1, {"d": "x"}], "é": 2}, "list": [{"n": 1}, {"n": 2}, {}]}
 
@@ -36,21 +36,34 @@ def test_paths_lead_to_values(path: str, values: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("$..n", [1, 2]),
+        ("$.list[?@.n > 1].n", [2]),
+        ("$.list[0:2].n", [1, 2]),
+        ("$.list[(@.length-2)].n", [2]),
+        ("$.list.length", [3]),
+        ("$.list[*].length()", [1, 1, 0]),
+        ("a.é", [2]),
+    ],
+)
+def test_paths_are_those_of_the_standard_and_of_javascript(path: str, values: list[Any]) -> None:
+    assert parse_path(path).find(DOCUMENT) == values
+
+
+@pytest.mark.parametrize(
     ("path", "words"),
     [
         ("a.b", "begins with $"),
-        ("$..id", "'..'"),
-        ("$.a[?(@.b)]", "filters"),
-        ("$.a[1:2]", "slices"),
-        ("$.length().a", "only allowed at the end"),
-        ("$.a.keys()", "the only function is .length()"),
-        ("$.a[", "at character 4"),
-        ("$a", "at character 2"),
+        ("$a", "begins with $"),
+        ("$.length().a", "at character 9"),
+        ("$.a.keys()", "at character 9"),
+        ("$.a[", "at character 5"),
     ],
 )
-def test_paths_of_other_kinds_are_refused(path: str, words: str) -> None:
+def test_what_is_no_path_is_refused(path: str, words: str) -> None:
     with pytest.raises(ValueError) as error:
-        parse_path(path)
+        parse_path(path, needs_root=True)
     assert words in str(error.value)
 
 
@@ -111,8 +124,8 @@ HEAD = "tests:\n  - name: it\n    request: GET /\n"
         (HEAD + "    expect: {status: 99}\n", "t.yaml:4 (tests[0].expect.status)", "a status"),
         (HEAD + "    expect: {time: soon}\n", "t.yaml:4 (tests[0].expect.time)", "duration"),
         (HEAD + "    name: again\n", "t.yaml:4 (tests[0].name)", "twice"),
-        (HEAD + "    expect:\n      json:\n        $..a: 1\n",
-         "t.yaml:6 (tests[0].expect.json.$..a)", "search at any depth"),
+        (HEAD + "    expect:\n      json:\n        $.a[: 1\n",
+         "t.yaml:6 (tests[0].expect.json.$.a[)", "not a JSONPath"),
         (HEAD + "    expect: {json: {$.a: {matches: '('}}}\n",
          "t.yaml:4 (tests[0].expect.json.$.a.matches)", "regular expression"),
         (HEAD + "    expect: {json: {$.a: {less: 1}}}\n",

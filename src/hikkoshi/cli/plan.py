@@ -10,9 +10,9 @@ from hikkoshi.load.targets import load_targets
 from hikkoshi.model.project import Project
 from hikkoshi.model.timers import Timers
 from hikkoshi.project.load import load_project
+from hikkoshi.synthetic.reading import load_tests
 from hikkoshi.trials.names import choose
 from hikkoshi.trials.pace import Pace
-from hikkoshi.trials.synthetic.reading import load_tests
 
 
 @dataclass(frozen=True)

@@ -9,74 +9,113 @@ from pathlib import Path
 
 import click
 
-from hikkoshi.base.errors import BadInput, HikkoshiError
-from hikkoshi.trials.synthetic import State, SyntheticResult, load_tests, run
-from hikkoshi.trials.synthetic.output import as_json, as_junit, result_lines
+from hikkoshi.base.errors import BadInput
+from hikkoshi.cli.synthetic_files import export_group, import_group, record_command
+from hikkoshi.cli.synthetic_watch import watch_command
+from hikkoshi.synthetic import State, SyntheticResult, load_tests, run
+from hikkoshi.synthetic.output import as_json, as_junit, phases, result_lines
 
-_MARKS = {State.OK: "ok      ", State.DEGRADED: "degraded", State.FAILED: "FAILED  "}
+_MARKS = {
+    State.OK: ("ok       ", "green"),
+    State.DEGRADED: ("degraded ", "yellow"),
+    State.FAILED: ("FAILED   ", "red"),
+    State.NOT_TRIED: ("not tried", "cyan"),
+}
 
 EXAMPLES = """
 \b
 Examples:
   hikkoshi synthetic run tests.yaml --base-url http://localhost:8080
-  TOKEN=… hikkoshi synthetic run tests.yaml --base-url https://staging.example.com --junit out.xml
+  TOKEN=… hikkoshi synthetic run tests/ --base-url https://staging.example.com --junit out.xml
+  hikkoshi synthetic run export-from-datadog.json
+  hikkoshi synthetic watch tests.yaml --base-url https://example.com --alert env:SLACK_URL
 """
 
 
 @click.group(epilog=EXAMPLES)
 def synthetic() -> None:
-    """Expected requests with expected answers, from a file of YAML."""
+    """Expected requests with expected answers: ours (YAML), or Datadog's exported API tests."""
+
+
+synthetic.add_command(watch_command)
+synthetic.add_command(import_group)
+synthetic.add_command(export_group)
+synthetic.add_command(record_command)
 
 
 @synthetic.command("run", epilog=EXAMPLES)
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--base-url", required=True, help="Put before the paths: http://host:port.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--base-url",
+    help="Put before the paths: http://host:port. In Datadog's tests it takes the place of the "
+    "scheme and host of the test's first request, wherever that host stands.",
+)
 @click.option("--connect-to", help="host:port or unix:/path for all connections.")
 @click.option("--json", "is_json", is_flag=True, help="The results as JSON, alone on stdout.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML here.")
+@click.option("--timings", is_flag=True, help="Show the time of each phase of each request.")
+@click.option(
+    "--allow-not-tried", is_flag=True, help="Exit 0 also when something could not be tried."
+)
 def run_command(
-    files: tuple[Path, ...],
-    base_url: str,
+    paths: tuple[Path, ...],
+    base_url: str | None,
     connect_to: str | None,
     is_json: bool,
     junit: Path | None,
+    timings: bool,
+    allow_not_tried: bool,
 ) -> None:
-    """Run the tests of FILES, one after another. {{env.NAME}} is taken from the environment.
+    """Run the tests of PATHS (files, or directories of them), one after another.
 
-    Exit code: 0 all passed (degraded ones too); 1 some failed; 2 wrong use or bad input.
+    {{env.NAME}}, and the variables that Datadog keeps to itself, come from the environment, and
+    are never shown. What cannot be run here is "not tried", by name, and never "ok".
+
+    Exit code: 0 all ok or degraded; 1 some failed; 2 wrong use or bad input; 3 none failed, but
+    something could not be tried (0 with --allow-not-tried; tests that are paused do not count).
     """
-    try:
-        tests = [test for file in files for test in load_tests(file)]
-        results = run(
-            tests,
-            base_url,
-            env=dict(os.environ),
-            connect_to=connect_to,
-            on_result=_say_nothing if is_json else _say,
-        )
-        if junit is not None:
-            _write(junit, as_junit(results, ", ".join(file.name for file in files)))
-    except HikkoshiError as error:
-        print(f"hikkoshi synthetic: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    tests = [test for path in paths for test in load_tests(path)]
+
+    def say(result: SyntheticResult) -> None:
+        if not is_json:
+            _say(result, timings)
+
+    results = run(tests, base_url, env=dict(os.environ), connect_to=connect_to, on_result=say)
+    if junit is not None:
+        _write(junit, as_junit(results, ", ".join(path.name for path in paths)))
     if is_json:
         print(json.dumps(as_json(results), indent=2, ensure_ascii=False))
     else:
-        failed = sum(not result.is_passed for result in results)
-        print(f"{len(results) - failed} of {len(results)} passed")
-    sys.exit(0 if all(result.is_passed for result in results) else 1)
+        _sum_up(results)
+    sys.exit(_exit_code(results, allow_not_tried))
 
 
-def _say(result: SyntheticResult) -> None:
-    print(f"{_MARKS[result.state]} {result.name} ({(result.t_end - result.t_start) * 1e3:.0f} ms)")
+def _exit_code(results: tuple[SyntheticResult, ...], allow_not_tried: bool) -> int:
+    if any(result.state is State.FAILED for result in results):
+        return 1
+    missing = [r for r in results if r.state is State.NOT_TRIED and not r.is_skipped]
+    return 3 if missing and not allow_not_tried else 0
+
+
+def _say(result: SyntheticResult, with_timings: bool) -> None:
+    words, colour = _MARKS[result.state]
+    took = f"({(result.t_end - result.t_start) * 1e3:.0f} ms)"
+    click.echo(f"{click.style(words, fg=colour)} {result.name} {took}")
     if result.state is not State.OK:
-        print(f"         {result.reason}")
-        for line in result_lines(result)[1:]:
-            print(f"         {line}")
+        click.echo(f"          {result.reason}")
+        for line in result_lines(result):
+            if line.replace(": expected", " expected") not in result.reason:
+                click.echo(f"          {line}")
+    if with_timings:
+        for step in result.steps:
+            click.echo(f"          {step.title}: {phases(step.timings)}")
 
 
-def _say_nothing(result: SyntheticResult) -> None:
-    return None
+def _sum_up(results: tuple[SyntheticResult, ...]) -> None:
+    passed = sum(result.is_passed for result in results)
+    untried = sum(result.state is State.NOT_TRIED for result in results)
+    more = f", {untried} not tried" if untried else ""
+    click.echo(f"{passed} of {len(results)} passed{more}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -55,3 +55,16 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def filled_known(value: Any, names: Mapping[str, Any]) -> Any:
+    """As `filled`, but a name without a value stays as it is written: it may be meant so."""
+    if isinstance(value, str):
+        return _TEMPLATE.sub(
+            lambda match: _text(names[match[1]]) if match[1] in names else match[0], value
+        )
+    if isinstance(value, dict):
+        return {filled_known(k, names): filled_known(each, names) for k, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [filled_known(each, names) for each in value]
+    return value

@@ -6,17 +6,21 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from hikkoshi.base.units import format_duration
-from hikkoshi.trials.synthetic.jsonpath import JsonPath
+from hikkoshi.synthetic import xpath
+from hikkoshi.synthetic.checks import Check, shown
+from hikkoshi.synthetic.jsonpath import JsonPath
+from hikkoshi.synthetic.reply import Reply
+from hikkoshi.synthetic.schema import complaints
 
 OPERATORS = (
     "equals", "not", "exists", "matches", "contains", "less than", "at most", "more than",
     "at least", "one of",
 )  # fmt: skip
 _COMPARED = {"less than", "at most", "more than", "at least"}
-SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,54 +41,102 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """statuses: each a number or a class like `2xx`; empty: anything below 400. time_s: above it
-    the test fails; slow_s: above it the answer is right but degraded."""
+    the test fails; slow_s: above it the answer is right but degraded. schema: a JSON Schema.
+
+    Of a TLS check: days_left of the certificate, its lowest tls_version. Of a TCP check:
+    connection is established, refused or timeout. Of a DNS check: records, type → values."""
 
     statuses: tuple[str, ...] = ()
     time_s: float | None = None
     slow_s: float | None = None
     headers: tuple[tuple[str, Condition], ...] = ()
     json: tuple[tuple[JsonPath, Condition], ...] = ()
+    xpath: tuple[tuple[str, Condition], ...] = ()
+    schema: Any = None
     body: tuple[Condition, ...] = ()
+    days_left: float | None = None
+    tls_version: float | None = None
+    connection: str | None = None
+    records: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came. Header names in lower case; several of one name are joined by a comma."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    total_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was expected and what came. is_soft: broken, it degrades and does not fail."""
-
-    what: str
-    expected: str
-    came: str
-    is_kept: bool
-    is_soft: bool = False
-
-
-def check_answer(expected: Expectation, answer: Answer) -> tuple[Check, ...]:
-    """Every expectation judged, in the order status, time, headers, json, body."""
-    checks = [_check_status(expected.statuses, answer.status)]
+def check_reply(expected: Expectation, reply: Reply, *, is_http: bool) -> tuple[Check, ...]:
+    """Every expectation judged, in the order status, time, headers, json, schema, body, …"""
+    checks = [_check_status(expected.statuses, reply.status or 0)] if is_http else []
     for limit, is_soft in ((expected.time_s, False), (expected.slow_s, True)):
         if limit is not None:
             told = f"at most {format_duration(limit)}"
-            came = format_duration(answer.total_s)
-            checks.append(Check("time", told, came, answer.total_s <= limit, is_soft))
+            came = format_duration(reply.total_s)
+            checks.append(Check("time", told, came, reply.total_s <= limit, is_soft))
     for name, condition in expected.headers:
-        checks.append(_check_header(name, condition, answer.headers))
+        checks.append(_check_header(name, condition, reply.headers))
     if expected.json:
-        checks += _check_json(expected.json, answer.body)
-    text = answer.body.decode("utf-8", "replace")
+        checks += _check_json(expected.json, reply.body)
+    if expected.schema is not None:
+        checks.append(_check_schema(expected.schema, reply.body))
+    for path, condition in expected.xpath:
+        checks.append(_check_xpath(path, condition, reply.body))
+    text = reply.body.decode("utf-8", "replace")
     for condition in expected.body:
         is_kept = holds(condition, [text] if text else [])
         checks.append(Check("body", condition.told(), shown(text), is_kept))
-    return tuple(checks)
+    return (*checks, *_check_connection(expected, reply))
+
+
+def days_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds() / 86400
+
+
+def _check_connection(expected: Expectation, reply: Reply) -> list[Check]:
+    checks = []
+    if expected.connection is not None:
+        came = str(reply.connection)
+        kept = came == expected.connection
+        checks.append(Check("connection", expected.connection, came, kept))
+    for kind, values in expected.records:
+        found = reply.records.get(kind, ())
+        checks.append(
+            Check(
+                f"{kind} records",
+                ", ".join(values) or "exist",
+                ", ".join(found) or "none",
+                set(values) <= set(found) if values else bool(found),
+            )
+        )
+    if expected.days_left is not None:
+        certificate = reply.tls.certificate if reply.tls else None
+        left = days_until(certificate.not_after) if certificate else -1.0
+        came = f"{left:.1f} days" if certificate else "no certificate"
+        told = f"at least {expected.days_left:g} days left"
+        checks.append(Check("certificate", told, came, left >= expected.days_left))
+    if expected.tls_version is not None:
+        version = reply.tls.version if reply.tls else 0.0
+        told = f"at least {expected.tls_version:g}"
+        kept = version >= expected.tls_version
+        checks.append(Check("TLS version", told, f"{version:g}", kept))
+    return checks
+
+
+def _check_schema(schema: Any, body: bytes) -> Check:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        came = f"not JSON: {shown(body.decode('utf-8', 'replace'))}"
+        return Check("schema", "fits", came, False)
+    found = complaints(schema, document)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return Check("schema", "fits", f"{found[0]}{more}" if found else "fits", not found)
+
+
+def _check_xpath(path: str, condition: Condition, body: bytes) -> Check:
+    try:
+        found = xpath.find(path, body)
+    except (xpath.NotMarkup, ValueError) as error:
+        return Check(path, condition.told(), str(error), False)
+    came = shown(found[0] if len(found) == 1 else found) if found else "nothing there"
+    if condition.operator in ("equals", "not"):
+        condition = Condition(condition.operator, str(condition.operand))
+    return Check(path, condition.told(), came, holds(condition, found))
 
 
 def holds(condition: Condition, values: Sequence[Any]) -> bool:
@@ -184,9 +236,3 @@ def _check_json(expected: tuple[tuple[JsonPath, Condition], ...], body: bytes) -
         came = shown(found) if values else "nothing there"
         checks.append(Check(path.text, condition.told(), came, holds(condition, values)))
     return checks
-
-
-def shown(value: Any) -> str:
-    """A value as JSON, cut to a length that fits a line."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.units import parse_duration
+from hikkoshi.synthetic.jsonpath import JsonPath, parse_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,21 @@ def read_marked(text: str, file: str) -> Marked:
 
 def _problem(error: yaml.YAMLError) -> str:
     return str(getattr(error, "problem", None) or error)
+
+
+def read_duration(member: Marked) -> float:
+    plain = member.value()
+    try:
+        seconds = parse_duration(plain)
+    except ValueError as error:
+        raise member.wrong(str(error), "write 500ms or 2s") from error
+    if seconds <= 0:
+        raise member.wrong(f"{plain!r} is no time at all", "give more than nought")
+    return seconds
+
+
+def read_path(member: Marked, text: str) -> JsonPath:
+    try:
+        return parse_path(text, needs_root=True)
+    except ValueError as error:
+        raise member.wrong(str(error), "write a path like $.reports[0].id") from error

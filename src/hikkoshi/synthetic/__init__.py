@@ -21,15 +21,21 @@
             capture: {report: $.id, place: header Location}
           - request: GET /reports/{{report}}
 
+A step may also be `tcp: host:port` (expect connection), `tls: host:port` (expect days left, tls
+version) or `dns: name` (expect records). Also: follow: true (redirects), insecure: true, every: 60s
+and alert after: 2m (for `watch`), tags, skip: why; expect.schema (a JSON Schema or a file's name),
+expect.xpath; and `- datadog: {…}`, a test of Datadog's kept whole.
+
 Operators: equals, not, exists, matches (a regular expression), contains, less than, at most,
-more than, at least, one of; several in one mapping must all hold. Paths: `$`, `.key`, `['key']`,
-`[0]`, `[*]` (every one must meet the condition, and there must be one), a last `.length()`.
+more than, at least, one of; several in one mapping must all hold. Paths: JSONPath (RFC 9535), and
+a last `.length()`; of a path to several values every one must meet the condition, and there must
+be one.
 A content type without `;` is compared without parameters. A value that is one {{name}} alone keeps
 its type; inside a path it is percent-encoded. In YAML's { } a path with [ ] needs quotes.
 """
 
-from hikkoshi.trials.synthetic.definition import SyntheticTest
-from hikkoshi.trials.synthetic.reading import load_tests, parse_tests
-from hikkoshi.trials.synthetic.run import State, SyntheticResult, run
+from hikkoshi.synthetic.definition import SyntheticTest
+from hikkoshi.synthetic.reading import load_tests, parse_tests
+from hikkoshi.synthetic.run import State, SyntheticResult, run
 
 __all__ = ["State", "SyntheticResult", "SyntheticTest", "load_tests", "parse_tests", "run"]

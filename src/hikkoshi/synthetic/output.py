@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 from xml.etree import ElementTree
 
-from hikkoshi.trials.synthetic.run import State, SyntheticResult
+from hikkoshi.base.units import format_duration
+from hikkoshi.synthetic.reply import Timings
+from hikkoshi.synthetic.run import State, SyntheticResult
 
 # What XML 1.0 cannot hold, even escaped.
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -17,7 +19,7 @@ _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def as_json(results: Sequence[SyntheticResult]) -> dict[str, Any]:
     states = [result.state for result in results]
     return {
-        "is_passed": State.FAILED not in states,
+        "is_passed": all(result.is_passed or result.is_skipped for result in results),
         **{state.value: states.count(state) for state in State},
         "tests": [asdict(result) for result in results],
     }
@@ -25,13 +27,15 @@ def as_json(results: Sequence[SyntheticResult]) -> dict[str, Any]:
 
 def as_junit(results: Sequence[SyntheticResult], suite: str) -> str:
     """One suite; a degraded test passes and says so in its output."""
-    failures = sum(not result.is_passed for result in results)
+    failures = sum(result.state is State.FAILED for result in results)
+    skipped = sum(result.state is State.NOT_TRIED for result in results)
     root = ElementTree.Element(
         "testsuite",
         name=_plain(suite),
         tests=str(len(results)),
         failures=str(failures),
         errors="0",
+        skipped=str(skipped),
         time=f"{sum(result.t_end - result.t_start for result in results):.3f}",
     )
     for result in results:
@@ -39,7 +43,10 @@ def as_junit(results: Sequence[SyntheticResult], suite: str) -> str:
         name = _plain(result.name)
         case = ElementTree.SubElement(root, "testcase", name=name, classname=root.get("name", ""))
         case.set("time", seconds)
-        if not result.is_passed:
+        if result.state is State.NOT_TRIED:
+            told = _plain(f"not tried: {'; '.join(result.not_tried)}")
+            ElementTree.SubElement(case, "skipped", message=told)
+        elif result.state is State.FAILED:
             failure = ElementTree.SubElement(case, "failure", message=_plain(result.reason))
             failure.text = _plain("\n".join(result_lines(result)))
         elif result.state is State.DEGRADED:
@@ -57,7 +64,18 @@ def result_lines(result: SyntheticResult) -> list[str]:
             lines.append(
                 f"{step.title}: {check.what}: expected {check.expected}, came {check.came}"
             )
-    return lines
+    return [*lines, *(f"not tried: {each}" for each in result.not_tried)]
+
+
+def phases(timings: Timings) -> str:
+    """`dns 1.2 ms, connect 3 ms, …, total 60 ms`; empty when nothing was measured."""
+    told = []
+    for phase in fields(timings):
+        seconds = getattr(timings, phase.name)
+        if seconds is not None:
+            words = phase.name.removesuffix("_s").replace("_", " ")
+            told.append(f"{words} {format_duration(seconds)}")
+    return ", ".join(told)
 
 
 def _plain(text: str) -> str:

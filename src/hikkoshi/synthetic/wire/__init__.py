@@ -1,0 +1,1 @@
+"""Requests of every kind, sent for real and timed by phases."""
