@@ -6,12 +6,14 @@ knowledge, the path as data (for the line), and the nearest known name for an un
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import botocore.loaders
 import botocore.model
 
+from hikkoshi.fargate.problem import Problem
 from hikkoshi.project.documents import Document, KeyPath, nearest
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -34,39 +36,46 @@ def input_shape(service: str, operation: str) -> Any:
     return botocore.model.ServiceModel(loaded, service).operation_model(operation).input_shape
 
 
-def check_shape(document: Document, value: Any, shape: Any, key: KeyPath = ()) -> None:
+def check_shape(document: Document, value: Any, shape: Any) -> None:
     """Raises BadInput, with the line, at the first member that AWS would not take."""
+    for problem in shape_problems(value, shape):
+        raise document.refuse(problem.path, problem.message, problem.fix)
+
+
+def shape_problems(value: Any, shape: Any, key: KeyPath = ()) -> Iterator[Problem]:
+    """Everything that AWS would not take, in the order of the document."""
     kinds, words = _KINDS.get(shape.type_name, ((object,), ""))
     if not _is_one_of(value, kinds):
-        raise document.refuse(key, f"this must be {words}, not {_say(value)}")
-    if shape.type_name == "structure":
-        _check_members(document, value, shape, key)
+        yield Problem(key, f"this must be {words}, not {_say(value)}")
+    elif shape.type_name == "structure":
+        yield from _member_problems(value, shape, key)
     elif shape.type_name == "list":
         for index, item in enumerate(value):
-            check_shape(document, item, shape.member, (*key, index))
+            yield from shape_problems(item, shape.member, (*key, index))
     elif shape.type_name == "map":
         for name, item in value.items():
-            check_shape(document, item, shape.value, (*key, name))
+            yield from shape_problems(item, shape.value, (*key, name))
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
-        raise document.refuse(
+        yield Problem(
             key, f"AWS does not know the value {value!r} here", nearest(value, shape.enum)
         )
 
 
-def _check_members(document: Document, value: dict[str, Any], shape: Any, key: KeyPath) -> None:
+def _member_problems(value: dict[str, Any], shape: Any, key: KeyPath) -> Iterator[Problem]:
     for name, item in value.items():
         if name not in shape.members:
-            raise document.refuse(
+            yield Problem(
                 (*key, name),
                 f"AWS has no key {name!r} in {shape.name}",
                 nearest(name, shape.members),
             )
-        if item is None:
-            raise document.refuse((*key, name), "null is not a value that AWS takes", "take it out")
-        check_shape(document, item, shape.members[name], (*key, name))
+        elif item is None:
+            yield Problem((*key, name), "null is not a value that AWS takes", "take it out")
+        else:
+            yield from shape_problems(item, shape.members[name], (*key, name))
     for name in shape.required_members:
         if name not in value:
-            raise document.refuse(key, f"the key {name!r} is missing in {shape.name}")
+            yield Problem(key, f"the key {name!r} is missing in {shape.name}")
 
 
 def _say(value: Any) -> str:

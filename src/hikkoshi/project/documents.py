@@ -19,17 +19,23 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Document:
+    """places: the line and column (both from 1) of each key, or of a list's item."""
+
     path: Path
     data: Any
-    lines: dict[KeyPath, int]
+    places: dict[KeyPath, tuple[int, int]]
+
+    def place(self, key: KeyPath = ()) -> tuple[int, int]:
+        """Line and column of the key, else of its nearest ancestor that stands in the file."""
+        known = key
+        while known and known not in self.places:
+            known = known[:-1]
+        return self.places.get(known, (1, 1))
 
     def where(self, key: KeyPath = ()) -> str:
         """`file:line (key.path)` of the nearest known ancestor of that key."""
-        known = key
-        while known and known not in self.lines:
-            known = known[:-1]
         name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in key).lstrip(".")
-        return f"{self.path}:{self.lines.get(known, 1)}" + (f" ({name})" if name else "")
+        return f"{self.path}:{self.place(key)[0]}" + (f" ({name})" if name else "")
 
     def refuse(self, key: KeyPath, what: str, fix: str | None = None) -> BadInput:
         return BadInput(what, where=self.where(key), fix=fix)
@@ -65,24 +71,25 @@ def parse_document(path: Path, text: str) -> Document:
     """The text of that file, read before or made from it; as `read_document`."""
     if path.suffix == ".json":
         try:
-            data, lines = read_json(text)
+            read = read_json(text)
         except JsonMistake as error:
             raise BadInput(
                 error.what, where=f"{path}:{error.line}:{error.column}", fix=error.fix
             ) from error
-        return Document(path, data, lines)
-    return _read_yaml(path, text)
+        return Document(path, read.value, read.places)
+    return read_yaml(path, text)
 
 
-def _read_yaml(path: Path, text: str) -> Document:
+def read_yaml(path: Path, text: str) -> Document:
+    """BadInput with line and column for what is not YAML, or has a key twice."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         loader = yaml.SafeLoader(text)
-        lines: dict[KeyPath, int] = {}
+        places: dict[KeyPath, tuple[int, int]] = {}
         if node is None:
-            return Document(path, {}, lines)
-        _walk(path, node, (), lines, loader, 0)
-        return Document(path, yaml.safe_load(text), lines)
+            return Document(path, {}, places)
+        _walk(path, node, (), places, loader, 0)
+        return Document(path, yaml.safe_load(text), places)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -98,13 +105,13 @@ def _walk(
     path: Path,
     node: yaml.Node,
     key: KeyPath,
-    lines: dict[KeyPath, int],
+    places: dict[KeyPath, tuple[int, int]],
     loader: yaml.SafeLoader,
     depth: int,
 ) -> None:
     if depth > 60:
         raise BadInput("nested more than 60 deep", where=f"{path}:{node.start_mark.line + 1}")
-    lines.setdefault(key, node.start_mark.line + 1)
+    places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
@@ -113,11 +120,11 @@ def _walk(
             if name in seen:
                 raise BadInput(f"the key {name!r} stands twice", where=f"{path}:{line}")
             seen.add(name)
-            lines[(*key, name)] = line
-            _walk(path, value_node, (*key, name), lines, loader, depth + 1)
+            places[(*key, name)] = (line, key_node.start_mark.column + 1)
+            _walk(path, value_node, (*key, name), places, loader, depth + 1)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _walk(path, item, (*key, index), lines, loader, depth + 1)
+            _walk(path, item, (*key, index), places, loader, depth + 1)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from hikkoshi.fargate.problem import Problem
 from hikkoshi.model.project import ImageSettings
 
+# A container that is called so plays that part, whatever its image is called.
+_ROUTER_NAME = re.compile(r"fluent[-_]?bit|fluentd|td-agent|log[-_]?router", re.IGNORECASE)
 _ROUTER = re.compile(r"fluent-?bit|fluentd|td-agent|log[-_]?router|firelens", re.IGNORECASE)
 
 
@@ -24,9 +26,9 @@ def check_firelens_roles(
     """One problem for each container that plays the other's part."""
     behind_balancer = {b.get("containerName") for b in service.get("loadBalancers", [])}
     containers = list(enumerate(definition["containerDefinitions"]))
-    has_router_image = any(is_router_image(c["image"], images) for _, c in containers)
+    has_router_image = any(_is_router(c, images) for _, c in containers)
     for index, container in containers:
-        is_router = is_router_image(container["image"], images)
+        is_router = _is_router(container, images)
         where = ("containerDefinitions", index)
         if container.get("firelensConfiguration") and not is_router:
             serves = container["name"] in behind_balancer
@@ -47,6 +49,12 @@ def check_firelens_roles(
                 "would send its lines to itself",
                 "give the router awslogs or no logConfiguration, and the application awsfirelens",
             )
+
+
+def _is_router(container: Mapping[str, Any], images: Mapping[str, ImageSettings]) -> bool:
+    return is_router_image(container["image"], images) or bool(
+        _ROUTER_NAME.search(container["name"])
+    )
 
 
 def is_router_image(image: str, images: Mapping[str, ImageSettings]) -> bool:

@@ -101,7 +101,7 @@ def _check_database(document: Document, settings: Settings) -> None:
 
 
 def _read_task_definition(directory: Path, settings: Settings) -> Document:
-    document = _unwrapped(
+    document = unwrapped(
         read_document(directory / settings.task_definition, named_by=SETTINGS_FILE),
         "taskDefinition",
     )
@@ -112,7 +112,7 @@ def _read_task_definition(directory: Path, settings: Settings) -> Document:
 
 
 def _read_service_definition(directory: Path, settings: Settings) -> tuple[Document, str]:
-    document = _unwrapped(
+    document = unwrapped(
         read_document(directory / settings.service_definition, named_by=SETTINGS_FILE), "service"
     )
     if not isinstance(document.data, dict):
@@ -124,14 +124,14 @@ def _read_service_definition(directory: Path, settings: Settings) -> tuple[Docum
         )
     data = {"serviceName": name, **document.data}
     check_shape(document, data, input_shape("ecs", "CreateService"))
-    return Document(document.path, data, document.lines), str(name)
+    return Document(document.path, data, document.places), str(name)
 
 
-def _unwrapped(document: Document, key: str) -> Document:
+def unwrapped(document: Document, key: str) -> Document:
     """`describe` output has the document under one key; ecspresso takes it so, and so do we."""
     if isinstance(document.data, dict) and set(document.data) == {key}:
-        lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == (key,)}
-        return Document(document.path, document.data[key], lines)
+        places = {path[1:]: at for path, at in document.places.items() if path[:1] == (key,)}
+        return Document(document.path, document.data[key], places)
     return document
 
 

@@ -1,0 +1,1 @@
+"""Every complaint about a file, at once, with its place, its rule and its cure. Starts nothing."""
