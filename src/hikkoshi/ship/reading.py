@@ -134,7 +134,7 @@ class Reader:
         if not name:
             raise document.refuse((), "the service has no name", f"add `service:` to {by}")
         shape = input_shape("ecs", "CreateService")
-        named = Document(document.path, {**document.data, "serviceName": name}, document.lines)
+        named = Document(document.path, {**document.data, "serviceName": name}, document.places)
         shown = output_member_shape("ecs", "DescribeServices", "services")
         named = _only_input(named, shape, shown)
         check_shape(named, named.data, shape)
@@ -236,7 +236,7 @@ def _unwrapped(document: Document, key: str) -> Document:
     """`aws ecs describe-…` has it under one key; ecspresso takes it so, and so do we."""
     data = document.data
     if isinstance(data, dict) and key in data and set(data) <= {key, "tags"}:
-        lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == (key,)}
+        lines = {path[1:]: line for path, line in document.places.items() if path[:1] == (key,)}
         inner = data[key]
         if isinstance(inner, dict) and data.get("tags"):
             inner = {**inner, "tags": data["tags"]}
@@ -250,7 +250,7 @@ def _only_input(document: Document, taken: Any, shown: Any) -> Document:
         return document
     extra = set(shown.members) - set(taken.members)
     data = {k: v for k, v in document.data.items() if k not in extra and v is not None}
-    return Document(document.path, data, document.lines)
+    return Document(document.path, data, document.places)
 
 
 def no_access() -> Access:
