@@ -8,6 +8,7 @@ does, and every other command only finds it. ecspresso's files are taken as they
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -110,9 +111,44 @@ def _prepare(
         arns = arns | create_secrets(
             access, dataclasses.replace(project, settings=partial), database
         )
+    _make_roles(access, project, say)
+    _open_default_group(access)
     ecs = access.client("ecs")
     calling("ecs:CreateCluster", ecs.create_cluster, clusterName=settings.cluster)
     return group, arns
+
+
+def _make_roles(access: Access, project: Project, say: Say) -> None:
+    """With ECS's trust; the region enforces no permissions, so they have none."""
+    iam = access.client("iam")
+    for key in ("executionRoleArn", "taskRoleArn"):
+        arn = project.task_definition.get(key)
+        if arn is None:
+            continue
+        statement = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                     "Action": "sts:AssumeRole"}  # fmt: skip
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        name = str(arn).rsplit("/", 1)[-1]
+        try:
+            calling("iam:CreateRole", iam.create_role, RoleName=name,
+                    AssumeRolePolicyDocument=policy)  # fmt: skip
+            say(f"  the region has no role {name}: making it")
+        except AwsRefused as error:
+            if "EntityAlreadyExists" not in error.what:
+                raise
+
+
+def _open_default_group(access: Access) -> None:
+    """AWS's default security group lets its own members in; the region's has no rule."""
+    ec2 = access.client("ec2")
+    for group in default_network(access).security_groups:
+        rule = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+        try:
+            calling("ec2:AuthorizeSecurityGroupIngress", ec2.authorize_security_group_ingress,
+                    GroupId=group, IpPermissions=[rule])  # fmt: skip
+        except AwsRefused as error:
+            if "InvalidPermission.Duplicate" not in error.what:
+                raise
 
 
 def _has_database(access: Access, cluster: str) -> bool:

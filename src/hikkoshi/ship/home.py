@@ -23,7 +23,12 @@ class Home:
     service_definition: dict[str, Any] | None
     timeout_s: float = DEFAULT_TIMEOUT_S
     router_configurations: dict[str, str] = field(default_factory=dict)
-    """Image → path on this machine of the directory that is copied into it, for the log router."""
+    """`IMAGE:PATH` inside it → the file of this machine that is copied there."""
+
+    local_images: frozenset[str] = frozenset()
+    """What a local region makes, as hikkoshi.yaml says."""
+    database: str | None = None
+    """The identifier of the database cluster that the service uses."""
 
     @property
     def family(self) -> str:

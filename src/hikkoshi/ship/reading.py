@@ -64,7 +64,8 @@ class Reader:
         }
         return Home(
             directory, configuration, settings.region, settings.cluster, name, task.data,
-            service.data, router_configurations=copies,
+            service.data, router_configurations=copies, local_images=frozenset(settings.images),
+            database=settings.database.cluster if settings.database else None,
         )  # fmt: skip
 
     def _read_ecspresso(self, configuration: Path) -> Home:
