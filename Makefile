@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests wait more than they compute: two files at a time halve the suite on two cores.
 JOBS ?= 2
 
-.PHONY: help setup rehearse test lint format types bench clean
+.PHONY: help setup rehearse test iac lint format types bench clean
 
 help:                      ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,12 @@ rehearse: setup            ## rehearse examples/genba/after; ends with the verdi
 
 test: .venv/.ready-dev lint types     ## every check and every test
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+iac: .venv/.ready-iac                 ## set up the extra iac (CDK, 600 MB) and run its tests
+	@$(BIN)/pytest tests/iac $(ARGS)
+
+.venv/.ready-iac: .venv/.ready-dev
+	@$(PYTHON) scripts/bootstrap.py --iac
 
 lint: .venv/.ready-dev                ## ruff
 	@$(BIN)/ruff check src tests bench examples scripts

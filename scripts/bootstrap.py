@@ -32,22 +32,27 @@ def main(arguments: list[str]) -> int:
         print("Name another: make setup PYTHON=/path/to/python3.11", file=sys.stderr)
         return 2
     uv = find_uv() or install_uv_with_pip() or unpack_uv_wheel()
-    is_for_work = "--dev" in arguments
+    has_extra = "--iac" in arguments
+    is_for_work = has_extra or "--dev" in arguments
     what = "the tools for its tests" if is_for_work else "what it needs"
+    what = "the CDK and its checks" if has_extra else what
     print(
         f"Setting up .venv with {what} (once; under a minute with an empty cache) ...", flush=True
     )
-    code = sync(uv, is_for_work)
+    code = sync(uv, is_for_work, has_extra)
     if code == 0:
-        (ROOT / ".venv" / (".ready-dev" if is_for_work else ".ready")).touch()
+        mark = ".ready-iac" if has_extra else ".ready-dev" if is_for_work else ".ready"
+        (ROOT / ".venv" / mark).touch()
     return code
 
 
-def sync(uv: str, is_for_work: bool) -> int:
+def sync(uv: str, is_for_work: bool, has_extra: bool) -> int:
     """uv's own certificates first, then the system's: a company's proxy has its own authority."""
     command = [uv, "sync", "--frozen", "--quiet", "--inexact", "--python", sys.executable]
     if not is_for_work:
         command.append("--no-dev")
+    if has_extra:
+        command += ["--extra", "iac"]
     env = os.environ | {
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),

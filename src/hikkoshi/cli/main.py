@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Files and images": {
         "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
         "lint": ("hikkoshi.cli.lint", "lint", "Complain about files by line, rule and cure."),
+        "iac": ("hikkoshi.cli.iac", "iac", "Write a project's CDK app, or check one."),
     },
     "The local region": {
         "up": ("hikkoshi.cli.region", "up", "Start a local region: AWS's API on this machine."),

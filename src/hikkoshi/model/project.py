@@ -125,6 +125,70 @@ class BadDeploy:
 
 
 @dataclass(frozen=True, slots=True)
+class ExistingNetwork:
+    """A VPC that is there. With its subnets and zones it is imported as written; without, the CDK
+    looks it up in the account. zones: one for each private subnet, in the same order."""
+
+    vpc: str
+    zones: tuple[str, ...] = ()
+    public_subnets: tuple[str, ...] = ()
+    private_subnets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingLoadBalancer:
+    """The Application Load Balancer that stands before the instances today.
+
+    old_target_group: the instances' own, which the listener serves now. priority: of the rule
+    that is added to the listener."""
+
+    arn: str
+    listener: str
+    security_group: str
+    old_target_group: str | None = None
+    priority: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingDatabase:
+    """The Aurora cluster that is there; its security group is opened to the service."""
+
+    cluster: str
+    security_group: str
+    port: int = 5432
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSource:
+    """Where the pipeline takes the source from. repository: owner/name. connection: the ARN of a
+    CodeConnections connection to it."""
+
+    repository: str
+    connection: str
+    branch: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Iac:
+    """What `hikkoshi iac` has to know beside the rest. What is named here as existing is imported
+    into the CDK app; what is not named is created by it.
+
+    repositories: names of ECR repositories that exist. old_instances: ids of EC2 instances, for
+    the old target group when the load balancer is new. directory: of the CDK app."""
+
+    directory: str = "cdk"
+    network: ExistingNetwork | None = None
+    load_balancer: ExistingLoadBalancer | None = None
+    database: ExistingDatabase | None = None
+    repositories: tuple[str, ...] = ()
+    source: PipelineSource | None = None
+    certificate: str | None = None
+    alarm_email: str | None = None
+    old_instances: tuple[str, ...] = ()
+    maximum_tasks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """hikkoshi.yaml, whole. Paths are relative to the directory that holds it."""
 
@@ -143,6 +207,7 @@ class Settings:
     old_home: OldHome | None = None
     compare_with: str | None = None
     bad_deploy: BadDeploy | None = None
+    iac: Iac = Iac()
 
 
 @dataclass(frozen=True, slots=True)
