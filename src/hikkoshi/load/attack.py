@@ -24,7 +24,7 @@ from hikkoshi.load.pacer import Pacer
 from hikkoshi.load.report import LoadSummary, summarize
 from hikkoshi.load.request import whole_url
 from hikkoshi.load.targets import Target
-from hikkoshi.load.totals import Totals
+from hikkoshi.load.totals import EndpointTotals, Totals
 
 READY_WITHIN_S = 20.0
 # The workers start this long after the last of them was ready, so that all do at once.
@@ -229,6 +229,7 @@ class _Worker:
     ) -> None:
         self.results = results
         self.window: dict[str, Any] | None = None
+        self.so_far: dict[str, EndpointTotals] = {}
         self.totals: Totals | None = None
         self.error: dict[str, Any] | None = None
         self.is_ready = False
@@ -260,7 +261,9 @@ class _Worker:
         for line in self.process.stdout:
             message = json.loads(line)
             with self._changed:
-                self.window = message.get("window", self.window)
+                if "window" in message:
+                    self.window = message["window"]
+                    self._add(message["window"])
                 self.error = message.get("error", self.error)
                 self.is_ready = self.is_ready or "ready" in message
                 if "end" in message:
@@ -270,6 +273,15 @@ class _Worker:
         with self._changed:
             self.is_over = True
             self._changed.notify_all()
+
+    def _add(self, window: dict[str, Any]) -> None:
+        """The windows so far, by endpoint; a load of one endpoint tells it as the whole."""
+        told = window["endpoints"] or {"": [window["ended"], window["ok"], window["latency"]]}
+        for name, (requests, succeeded, latency) in told.items():
+            endpoint = self.so_far.setdefault(name, EndpointTotals())
+            endpoint.requests += requests
+            endpoint.succeeded += succeeded
+            endpoint.latency.add(Histogram.from_json(latency))
 
     def raise_if_failed(self) -> None:
         """What the worker died of, as an error for the user."""
@@ -372,6 +384,17 @@ class LoadRun:
             windows = [w.window for w in self._workers if w.window is not None]
         return live_of(windows, self.t_start)
 
+    def so_far(self) -> dict[str, EndpointTotals]:
+        """Requests, successes and latencies until the last window, by endpoint."""
+        names = {target.endpoint for target in self.attack.targets}
+        found: dict[str, EndpointTotals] = {}
+        with self._changed:
+            for worker in self._workers:
+                for name, endpoint in worker.so_far.items():
+                    name = name or next(iter(names))
+                    found.setdefault(name, EndpointTotals()).add(endpoint)
+        return found
+
     def is_over(self) -> bool:
         with self._changed:
             return all(worker.is_over for worker in self._workers)
@@ -414,6 +437,7 @@ class LoadRun:
             pacer=attack.pacer,
             duration_s=attack.duration_s,
             files=self.files,
+            expect=attack.expect,
         )
 
     def close(self) -> None:

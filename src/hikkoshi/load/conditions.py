@@ -198,7 +198,8 @@ def judge(threshold: Threshold, evidence: Evidence) -> Verdict:
     found = _value(threshold.metric, evidence)
     if found is None:
         return Verdict(threshold.text, "nothing was measured", None)
-    is_met = COMPARE[threshold.operator](found, threshold.limit)
+    # Rounded, since 99.9 % is not 0.999 to the last bit.
+    is_met = COMPARE[threshold.operator](round(found, 12), round(threshold.limit, 12))
     return Verdict(threshold.text, _say(threshold.metric, found), is_met)
 
 

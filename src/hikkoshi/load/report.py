@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.units import format_duration, format_share
+from hikkoshi.load.conditions import Verdict, parse_conditions
 from hikkoshi.load.counting import totals_of
 from hikkoshi.load.failures import OWN_LIMITS
 from hikkoshi.load.histogram import Histogram
+from hikkoshi.load.judging import Outcome, judge_totals, outcome_of
 from hikkoshi.load.pacer import Pacer, Stages, from_json
 from hikkoshi.load.results import read_header, read_results
 from hikkoshi.load.totals import EndpointTotals, Totals
@@ -74,6 +76,7 @@ class LoadSummary:
     asked_rate: what the plan asked for on average; None for a closed model. sent_rate: what the
     generator kept up with. throughput: successes a second until the last answer. invalid: why
     the figures may not be believed; empty when they may. notes: what a reader should know.
+    verdicts: of the thresholds that were expected. outcome: what that adds up to.
     """
 
     trial: str
@@ -90,6 +93,8 @@ class LoadSummary:
     notes: tuple[str, ...]
     files: tuple[Path, ...]
     totals: Totals
+    verdicts: tuple[Verdict, ...] = ()
+    outcome: Outcome = Outcome.PASSED
 
     @property
     def is_valid(self) -> bool:
@@ -108,8 +113,10 @@ def summarize(
     pacer: Pacer | None,
     duration_s: float,
     files: Iterable[Path] = (),
+    expect: str | None = None,
 ) -> LoadSummary:
-    """duration_s: the plan's; a run that was stopped is judged up to its last request."""
+    """duration_s: the plan's; a run that was stopped is judged up to its last request. expect:
+    conditions, whose thresholds are judged."""
     planned_s = totals.last_issue_s if totals.is_stopped else duration_s
     planned_s = max(planned_s, 1e-9)
     overrun_s = 0.0
@@ -119,22 +126,29 @@ def summarize(
     whole = totals.whole()
     sent_rate = totals.issued / (planned_s + overrun_s)
     asked_rate = totals.planned / planned_s if pacer is not None else None
-    until = max(totals.last_done_s, 1e-9)
+    until = max(totals.last_done_s, min(planned_s, duration_s))
+    conditions = parse_conditions(expect) if expect else None
+    verdicts = judge_totals(conditions, totals, until) if conditions else ()
+    invalid = tuple(_doubts(totals, whole, planned_s, overrun_s))
     return LoadSummary(
         trial=trial,
         t_start=t_start,
-        t_end=t_start + max(totals.last_done_s, min(planned_s, duration_s)),
+        t_end=t_start + until,
         duration_s=duration_s,
         asked_rate=asked_rate,
         sent_rate=sent_rate,
-        throughput=whole.succeeded / max(until, min(planned_s, duration_s)),
+        throughput=whole.succeeded / until,
         whole=_endpoint("all", whole),
         endpoints=tuple(_endpoint(name, each) for name, each in sorted(totals.endpoints.items())),
         lateness=Quantiles.of(totals.lateness),
-        invalid=tuple(_doubts(totals, whole, planned_s, overrun_s)),
+        invalid=invalid,
         notes=tuple(_notes(totals, whole)),
         files=tuple(files),
         totals=totals,
+        verdicts=verdicts,
+        outcome=outcome_of(
+            conditions, verdicts, whole.requests - whole.succeeded, is_valid=not invalid
+        ),
     )
 
 
@@ -153,6 +167,7 @@ def summarize_files(files: Iterable[Path]) -> LoadSummary:
         pacer=from_json(plan) if plan else None,
         duration_s=float(header["duration_s"]),
         files=paths,
+        expect=header.get("expect"),
     )
 
 
@@ -292,6 +307,11 @@ def as_json(summary: LoadSummary) -> dict[str, Any]:
         "waited": totals.waited,
         "connections_opened": totals.opened,
         "lateness_s": _quantiles(summary.lateness),
+        "outcome": summary.outcome.value,
+        "expected": [
+            {"condition": each.text, "found": each.found, "is_met": each.is_met}
+            for each in summary.verdicts
+        ],
         "is_stopped": totals.is_stopped,
         "is_valid": summary.is_valid,
         "invalid": list(summary.invalid),
@@ -351,6 +371,9 @@ def text_lines(summary: LoadSummary) -> Iterator[str]:
                 f"  {each.name}: {each.requests}, {format_share(each.success or 0.0)} succeeded, "
                 f"p50 {_told(each.latency.p50)}, p99 {_told(each.latency.p99)}"
             )
+    for verdict in summary.verdicts:
+        mark = {True: "held", False: "BROKE", None: "?"}[verdict.is_met]
+        yield f"expected    {verdict.text}: {mark}, {verdict.found}"
     for note in summary.notes:
         yield f"note        {note}"
     for doubt in summary.invalid:

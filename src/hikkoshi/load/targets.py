@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 
 from hikkoshi.base.errors import BadInput
 
-_TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _REQUEST = re.compile(r"^([A-Z][A-Z-]*)\s+(\S+)\s*$")
 _DIRECTIVE = re.compile(r"^#\s*(name|weight)\s*:\s*(.*?)\s*$")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _JSON_KEYS = ("method", "url", "body", "header", "name", "weight")
 MAX_WEIGHT = 1000
 
@@ -153,7 +153,7 @@ class _HttpReader:
 
     def _header(self, line: str) -> None:
         name, colon, value = line.partition(":")
-        if not colon or not _TOKEN.match(name.strip()) or _CONTROL.search(value):
+        if not colon or not TOKEN.match(name.strip()) or CONTROL.search(value):
             raise self._error(f"{line[:80]!r} is not a header", "write Name: value")
         assert self._open is not None
         self._open["headers"].append((name.strip(), value.strip()))
@@ -232,7 +232,7 @@ def _target_of(document: dict[str, Any], place: str) -> Target:
             fix = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_JSON_KEYS)}"
             raise BadInput(f"unknown key {key!r}", where=place, fix=fix)
     method, url = document.get("method"), document.get("url")
-    if not isinstance(method, str) or not _TOKEN.match(method):
+    if not isinstance(method, str) or not TOKEN.match(method):
         raise BadInput(f"method is {method!r}", where=place, fix='write "method": "GET"')
     if not isinstance(url, str) or (problem := url_problem(url)):
         told = problem if isinstance(url, str) else "is not an address"
@@ -262,7 +262,7 @@ def _json_headers(document: Any, place: str) -> list[tuple[str, str]]:
     headers = []
     for name, values in document.items():
         for value in [values] if isinstance(values, str) else values or []:
-            if not isinstance(value, str) or not _TOKEN.match(name) or _CONTROL.search(value):
+            if not isinstance(value, str) or not TOKEN.match(name) or CONTROL.search(value):
                 raise BadInput(f"header {name!r}: {value!r}", where=place, fix=fix)
             headers.append((name, value))
     return headers
