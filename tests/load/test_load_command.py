@@ -20,11 +20,14 @@ def test_attack_is_the_default_and_keeps_results(server: Server, tmp_path: Path)
     output = tmp_path / "run.load"
     arguments = ["--rate", "100/s", "--duration", "300ms", "--base-url", server.url]
     found = CliRunner().invoke(load, [*arguments, "-o", str(output)], input="GET /\n")
-    assert found.exit_code == 0, found.output
+    # On a machine that is busy with else the figures are rightly called invalid.
+    is_valid = "INVALID" not in found.stdout
+    assert found.exit_code == (0 if is_valid else 1), found.output
     assert "100.0/s asked" in found.stdout and "success     100 %" in found.stdout
     again = CliRunner().invoke(load, ["report", str(output), "--json"])
-    assert again.exit_code == 0
+    assert again.exit_code == found.exit_code
     assert json.loads(again.stdout)["statuses"] == {"200": 30}
+    assert json.loads(again.stdout)["outcome"] == ("passed" if is_valid else "invalid")
     hdr = CliRunner().invoke(load, ["report", str(output), "--hdr"])
     assert "Total count    =           30" in hdr.stdout
     table = CliRunner().invoke(load, ["export", str(output), "-o", str(tmp_path / "r.csv")])
@@ -81,4 +84,4 @@ def test_ctrl_c_ends_with_a_report_of_what_was_sent(server: Server, tmp_path: Pa
         process.wait()
     report = json.loads(out)
     assert report["is_stopped"] and report["requests"] >= 10
-    assert process.returncode == 0
+    assert process.returncode == (0 if report["is_valid"] else 1)
