@@ -137,6 +137,7 @@ class Region:
                 "/_hikkoshi/execute": self._execute,
                 "/_hikkoshi/crash": self._crash,
                 "/_hikkoshi/flush": self._flush,
+                "/_hikkoshi/interrupt": self._interrupt,
             },
             names=(ground.gateway,),
         )
@@ -212,6 +213,10 @@ class Region:
     async def _crash(self, asked: dict[str, Any]) -> dict[str, Any]:
         code = await self.runtime.crash(str(asked["task"]), str(asked["container"]))
         return {"exit_code": code}
+
+    async def _interrupt(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.ecs.interrupt(str(asked.get("task")))
+        return {}
 
     async def _flush(self, asked: dict[str, Any]) -> dict[str, Any]:
         await asyncio.to_thread(self.recorder.flush)

@@ -11,6 +11,7 @@ from hikkoshi.region.ecs.arns import last_part
 from hikkoshi.region.ecs.decisions import breaker as breaking
 from hikkoshi.region.ecs.decisions import steps
 from hikkoshi.region.ecs.launch import Launcher, Wish
+from hikkoshi.region.ecs.providers import providers_of
 from hikkoshi.region.ecs.records import ServiceRecord, StopRequest, Target, TaskRecord
 from hikkoshi.region.ecs.rollouts import fail_deployment
 from hikkoshi.region.ecs.store import Store
@@ -94,7 +95,6 @@ class Actions:
             service_name=service.name,
             deployment_id=deployment.id,
             launch_type=revision.launch_type or "FARGATE",
-            capacity_provider=strategy[0]["capacityProvider"] if strategy else None,
             platform_version=revision.platform_version,
             network_configuration=revision.network_configuration,
             load_balancers=revision.load_balancers,
@@ -102,7 +102,15 @@ class Actions:
             tags=self._tags(service, revision.propagate_tags, definition.arn),
         )
         self._store.change_service(service.arn, is_steady=False)
-        started = [self._launcher.launch(wish) for _ in range(step.count)]
+        running = Counter(
+            task.capacity_provider or ""
+            for task in self._store.service_tasks(service)
+            if task.desired_status == "RUNNING" and task.deployment_id == deployment.id
+        )
+        started = [
+            self._launcher.launch(replace(wish, capacity_provider=provider))
+            for provider in providers_of(strategy, step.count, running)
+        ]
         text = f"has started {len(started)} tasks: {_task_list(started)}."
         if step.replaced:
             text += f" Amazon ECS replaced {step.replaced} tasks due to an unhealthy status."

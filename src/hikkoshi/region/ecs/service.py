@@ -68,17 +68,24 @@ class EcsService:
             wake=self._wake,
         )
 
+        self._tasks = TaskOperations(self._plane)
+
     def operations(self) -> Mapping[str, Operation]:
         rooms = (
             ClusterOperations(self._plane),
             DefinitionOperations(self._plane),
             ServiceOperations(self._plane),
             DeploymentOperations(self._plane),
-            TaskOperations(self._plane),
+            self._tasks,
             ExecuteOperations(self._plane, self._sessions),
             TagOperations(self._plane),
         )
         return {name: operation for room in rooms for name, operation in room.table().items()}
+
+    def interrupt(self, task_arn: str) -> None:
+        """A Spot interruption, which AWS has no public call for. AwsError as StopTask's, or for a
+        task that does not run on FARGATE_SPOT."""
+        self._tasks.interrupt(task_arn)
 
     async def start(self) -> None:
         self.scheduler.start()

@@ -12,10 +12,10 @@ from hikkoshi.region.ecs.arns import last_part
 from hikkoshi.region.ecs.operations.tags import check_tags
 from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
+from hikkoshi.region.ecs.providers import PROVIDERS, check_providers
 from hikkoshi.region.ecs.records import Cluster
 from hikkoshi.region.front.port import AwsError, Caller, Operation
 
-PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
 _DEFAULT_SETTINGS = ({"name": "containerInsights", "value": "disabled"},)
 
@@ -47,7 +47,7 @@ class ClusterOperations:
         if existing is None or existing.status != "ACTIVE":
             providers = tuple(parameters.get("capacityProviders") or ())
             strategy = tuple(parameters.get("defaultCapacityProviderStrategy") or ())
-            _check_providers(providers, strategy)
+            check_providers(providers, strategy)
             tags = check_tags(parameters.get("tags") or [])
             existing = self._store.put_cluster(
                 Cluster(
@@ -118,7 +118,7 @@ class ClusterOperations:
         cluster = lookups.active_cluster(self._store, parameters["cluster"])
         providers = tuple(parameters["capacityProviders"])
         strategy = tuple(parameters["defaultCapacityProviderStrategy"])
-        _check_providers(providers, strategy)
+        check_providers(providers, strategy)
         changed = replace(cluster, capacity_providers=providers, default_strategy=strategy)
         return self._answer(self._store.put_cluster(changed), ["SETTINGS"])
 
@@ -161,19 +161,3 @@ def _merged(
 ) -> tuple[dict[str, Any], ...]:
     by_name = {setting["name"]: setting for setting in (*old, *new)}
     return tuple(by_name.values())
-
-
-def _check_providers(providers: tuple[str, ...], strategy: tuple[dict[str, Any], ...]) -> None:
-    for name in providers:
-        if name not in PROVIDERS:
-            raise errors.invalid_parameter(
-                f"The specified capacity provider '{name}' was not found. Specify a valid name or "
-                "ARN and try again."
-            )
-    for item in strategy:
-        if item["capacityProvider"] not in providers:
-            raise errors.invalid_parameter(
-                "The specified capacity provider strategy cannot contain a capacity provider that "
-                "is not associated with the cluster. Associate the capacity provider with the "
-                "cluster and try again."
-            )

@@ -6,10 +6,11 @@ from typing import Any
 
 from hikkoshi.region.ecs import errors
 from hikkoshi.region.ecs.launch import LATEST_PLATFORM
-from hikkoshi.region.ecs.operations.clusters import PROVIDERS
+from hikkoshi.region.ecs.providers import check_providers
 from hikkoshi.region.ecs.records import Cluster
 from hikkoshi.region.front.port import AwsError, NotImplementedByRegion
 
+MAX_STRATEGY_ITEMS = 20
 Strategy = tuple[dict[str, Any], ...]
 _PLATFORMS = ("LATEST", LATEST_PLATFORM)
 
@@ -30,22 +31,36 @@ def choose_capacity(parameters: dict[str, Any], cluster: Cluster) -> tuple[str |
                 "No Container Instances were found in your cluster. (Without launchType FARGATE "
                 "or a capacity provider strategy ECS means EC2, which the local region has not.)"
             )
-        _check_strategy(strategy)
+        _check_strategy(strategy, cluster)
         return None, strategy
     if launch_type != "FARGATE":
         raise NotImplementedByRegion(f"Launch type {launch_type}")
     return launch_type, ()
 
 
-def _check_strategy(strategy: Strategy) -> None:
-    for item in strategy:
-        if item["capacityProvider"] not in PROVIDERS:
-            raise errors.invalid_parameter(
-                f"The specified capacity provider '{item['capacityProvider']}' was not found. "
-                "Specify a valid name or ARN and try again."
-            )
-    if len(strategy) > 1:
-        raise NotImplementedByRegion("A capacity provider strategy of more than one provider")
+def _check_strategy(strategy: Strategy, cluster: Cluster) -> None:
+    """In the words of botocore's model: one base, weights, and providers of the cluster's."""
+    if len(strategy) > MAX_STRATEGY_ITEMS:
+        raise errors.invalid_parameter(
+            f"A capacity provider strategy can have at most {MAX_STRATEGY_ITEMS} items."
+        )
+    check_providers(cluster.capacity_providers, strategy)
+    names = [item["capacityProvider"] for item in strategy]
+    if len(set(names)) < len(names):
+        raise errors.invalid_parameter(
+            "A capacity provider strategy cannot contain a capacity provider more than once."
+        )
+    for name, most in (("base", 100_000), ("weight", 1000)):
+        if not all(0 <= item.get(name, 0) <= most for item in strategy):
+            raise errors.invalid_parameter(f"{name} must be between 0 and {most}.")
+    if sum(item.get("base", 0) > 0 for item in strategy) > 1:
+        raise errors.invalid_parameter(
+            "Only one capacity provider in a capacity provider strategy can have a base defined."
+        )
+    if len(strategy) > 1 and not any(item.get("weight", 0) for item in strategy):
+        raise errors.invalid_parameter(
+            "At least one of the capacity providers must have a weight value greater than zero."
+        )
 
 
 def check_network(configuration: dict[str, Any] | None) -> dict[str, Any]:

@@ -179,10 +179,12 @@ def next_revision(
         if named is None or named.arn != definition.arn:
             definition = lookups.usable_definition(plane.store, parameters["taskDefinition"])
     changes: dict[str, Any] = {"definition_arn": definition.arn}
-    if parameters.get("capacityProviderStrategy"):
-        launch_type, strategy = choose_capacity(
-            {"capacityProviderStrategy": parameters["capacityProviderStrategy"]}, cluster
-        )
+    if parameters.get("capacityProviderStrategy") is not None:
+        # An empty one takes the service back to its launch type.
+        asked = {"capacityProviderStrategy": parameters["capacityProviderStrategy"]}
+        if not parameters["capacityProviderStrategy"]:
+            asked = {"launchType": "FARGATE"}
+        launch_type, strategy = choose_capacity(asked, cluster)
         changes |= {"launch_type": launch_type, "capacity_provider_strategy": strategy}
     if parameters.get("networkConfiguration"):
         changes["network_configuration"] = check_network(parameters["networkConfiguration"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hikkoshi.fargate import limits
@@ -17,6 +18,7 @@ from hikkoshi.region.ecs.operations.tags import check_tags
 from hikkoshi.region.ecs.overrides import check_overrides
 from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
+from hikkoshi.region.ecs.providers import SPOT, providers_of
 from hikkoshi.region.ecs.records import Cluster, Definition, StopRequest, TaskRecord
 from hikkoshi.region.ecs.task_shapes import task_shape
 from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
@@ -51,12 +53,17 @@ class TaskOperations:
             raise errors.invalid_parameter(
                 f"Task count must be between 1 and {limits.MAX_TASKS_A_RUN}."
             )
-        wish = self._wish(parameters, cluster, definition)
-        tasks = [self._plane.launcher.launch(wish) for _ in range(count)]
+        wish, strategy = self._wish(parameters, cluster, definition)
+        tasks = [
+            self._plane.launcher.launch(replace(wish, capacity_provider=provider))
+            for provider in providers_of(strategy, count)
+        ]
         tokens.remember(self._store, "RunTask", parameters, tuple(task.arn for task in tasks))
         return self._answer(tasks)
 
-    def _wish(self, parameters: dict[str, Any], cluster: Cluster, definition: Definition) -> Wish:
+    def _wish(
+        self, parameters: dict[str, Any], cluster: Cluster, definition: Definition
+    ) -> tuple[Wish, tuple[dict[str, Any], ...]]:
         if parameters.get("volumeConfigurations"):
             raise NotImplementedByRegion("volumeConfigurations of RunTask")
         group = parameters.get("group") or f"family:{definition.family}"
@@ -69,19 +76,19 @@ class TaskOperations:
         check_overrides(definition.document, overrides)
         network = check_network(parameters.get("networkConfiguration"))
         launch_type, strategy = choose_capacity(parameters, cluster)
-        return Wish(
+        wish = Wish(
             cluster=cluster,
             definition=definition,
             group=group,
             started_by=started_by,
             overrides=overrides,
             launch_type=launch_type or "FARGATE",
-            capacity_provider=strategy[0]["capacityProvider"] if strategy else None,
             platform_version=check_platform(parameters.get("platformVersion")),
             network_configuration=network,
             enable_execute_command=bool(parameters.get("enableExecuteCommand")),
             tags=self._tags(parameters, cluster, definition),
         )
+        return wish, strategy
 
     def _tags(
         self, parameters: dict[str, Any], cluster: Cluster, definition: Definition
@@ -116,6 +123,25 @@ class TaskOperations:
             self._plane.runtime.stop(task.arn, code=request.code, reason=request.reason)
             self._plane.wake()
         return {"task": task_shape(self._store.tasks[task.arn], self._store, [])}
+
+    def interrupt(self, task_arn: str) -> None:
+        """Take a Spot task's capacity away, as AWS does: SIGTERM at once, SIGKILL after the
+        containers' stopTimeout (at most the two minutes of the warning)."""
+        task = self._store.tasks.get(task_arn)
+        if task is None:
+            raise errors.task_not_found()
+        if task.capacity_provider != SPOT:
+            raise errors.invalid_parameter(
+                f"Task {task.id} does not run on {SPOT}; only such tasks are interrupted."
+            )
+        if task.desired_status == "STOPPED":
+            raise errors.invalid_parameter(f"Task {task.id} is stopping or stopped already.")
+        request = StopRequest(
+            "SpotInterruption", "Your Spot Task was interrupted.", self._plane.clock.now()
+        )
+        self._store.change_task(task.arn, stop_request=request, is_handed_over=True)
+        self._plane.runtime.stop(task.arn, code=request.code, reason=request.reason)
+        self._plane.wake()
 
     async def describe(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
