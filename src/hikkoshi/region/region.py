@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.clock import SystemClock
+from hikkoshi.base.errors import BadInput
 from hikkoshi.evidence.recorder import JsonlRecorder
 from hikkoshi.image.libraries import Libraries
 from hikkoshi.image.library import LocalLibrary
@@ -138,6 +139,7 @@ class Region:
                 "/_hikkoshi/crash": self._crash,
                 "/_hikkoshi/flush": self._flush,
                 "/_hikkoshi/interrupt": self._interrupt,
+                "/_hikkoshi/events": self._events,
             },
             names=(ground.gateway,),
         )
@@ -213,6 +215,13 @@ class Region:
     async def _crash(self, asked: dict[str, Any]) -> dict[str, Any]:
         code = await self.runtime.crash(str(asked["task"]), str(asked["container"]))
         return {"exit_code": code}
+
+    async def _events(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            after, limit = int(asked.get("after", 0)), int(asked.get("limit", 1000))
+        except (TypeError, ValueError) as error:
+            raise BadInput("after and limit must be whole numbers", where="events") from error
+        return self.ecs.events(after, max(1, limit))
 
     async def _interrupt(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.ecs.interrupt(str(asked.get("task")))

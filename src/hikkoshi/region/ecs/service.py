@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import NoRecorder, Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.ecs.actions import Actions
 from hikkoshi.region.ecs.arns import Arns
+from hikkoshi.region.ecs.bus import EventBus
 from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.operations.clusters import ClusterOperations
 from hikkoshi.region.ecs.operations.definitions import DefinitionOperations
@@ -44,6 +46,8 @@ class EcsService:
         timers = timers or Timers.as_aws()
         self._store = Store(clock, recorder or NoRecorder(), journal)
         names = Arns(account_id, region)
+        self._bus = EventBus(self._store, names, clock)
+        self._store.watcher = self._bus
         launcher = Launcher(
             store=self._store, runtime=runtime, clock=clock, names=names, wake=self._wake
         )
@@ -87,12 +91,17 @@ class EcsService:
         task that does not run on FARGATE_SPOT."""
         self._tasks.interrupt(task_arn)
 
+    def events(self, after: int = 0, limit: int = 1000) -> dict[str, Any]:
+        """The newest 5,000 events as EventBridge carries them: bus.EventBus.listing."""
+        return self._bus.listing(after, limit)
+
     async def start(self) -> None:
         self.scheduler.start()
 
     async def close(self) -> None:
         await self._sessions.close()
         await self.scheduler.close()
+        self._bus.close()
         self._store.close()
 
     def _wake(self) -> None:

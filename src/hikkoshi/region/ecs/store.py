@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.fargate import limits
@@ -37,8 +37,17 @@ MAX_TOKENS = 1000
 INACTIVE_KEPT_S = 3600.0
 
 
+class Watcher(Protocol):
+    """Told of each change after it was made; before None: it is new."""
+
+    def task_changed(self, before: TaskRecord | None, task: TaskRecord) -> None: ...
+
+    def service_changed(self, before: ServiceRecord | None, service: ServiceRecord) -> None: ...
+
+
 class Store:
     def __init__(self, clock: Clock, recorder: Recorder, journal: Path | None = None) -> None:
+        self.watcher: Watcher | None = None
         self._clock = clock
         self._recorder = recorder
         self._journal: IO[str] | None = None
@@ -79,9 +88,12 @@ class Store:
     # -- services
 
     def put_service(self, service: ServiceRecord) -> ServiceRecord:
+        before = self.services.get(service.arn)
         self.services[service.arn] = service
         # The events would be written again and again; they have their own lines.
         self._write("service", service.arn, replace(service, events=()))
+        if self.watcher is not None:
+            self.watcher.service_changed(before, service)
         return service
 
     def change_service(self, arn: str, **changes: Any) -> ServiceRecord:
@@ -137,11 +149,14 @@ class Store:
     # -- tasks
 
     def put_task(self, task: TaskRecord) -> TaskRecord:
+        before = self.tasks.get(task.arn)
         self.tasks[task.arn] = task
         if task.service_name is not None:
             key = (task.cluster_name, task.service_name)
             self._tasks_by_service.setdefault(key, {})[task.arn] = None
         self._write("task", task.arn, task)
+        if self.watcher is not None:
+            self.watcher.task_changed(before, task)
         return task
 
     def change_task(self, arn: str, **changes: Any) -> TaskRecord:

@@ -1,0 +1,125 @@
+"""ECS's events as EventBridge carries them, from changes of records. Pure.
+
+Shapes: Amazon ECS Developer Guide, "Amazon ECS events" (task state change, service action,
+deployment state change).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hikkoshi.region.ecs.arns import Arns
+from hikkoshi.region.ecs.records import Deployment, ServiceRecord, TaskRecord
+from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ecs.task_shapes import task_shape
+
+TASK = "ECS Task State Change"
+SERVICE = "ECS Service Action"
+DEPLOYMENT = "ECS Deployment State Change"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """at: seconds since the epoch. event() is EventBridge's envelope, with `time` in ISO 8601."""
+
+    detail_type: str
+    resources: tuple[str, ...]
+    detail: dict[str, Any]
+    at: float
+    id: str
+
+    def event(self, names: Arns) -> dict[str, Any]:
+        return {
+            "version": "0",
+            "id": self.id,
+            "detail-type": self.detail_type,
+            "source": "aws.ecs",
+            "account": names.account_id,
+            "time": iso(self.at, "seconds"),
+            "region": names.region,
+            "resources": list(self.resources),
+            "detail": self.detail,
+        }
+
+
+def of_task(
+    before: TaskRecord | None, task: TaskRecord, store: Store, now: float
+) -> Happening | None:
+    """None for a change that AWS does not speak of (targets, counters, protection)."""
+    if before is not None and _told(before) == _told(task):
+        return None
+    detail = plain(task_shape(task, store, []))
+    detail.pop("tags", None)
+    detail["updatedAt"] = iso(now)
+    return Happening(TASK, (task.arn,), detail, now, str(uuid.uuid4()))
+
+
+def _told(task: TaskRecord) -> tuple[object, ...]:
+    state = task.state
+    containers = tuple(
+        (c.name, c.last_status, c.exit_code, c.health) for c in (state.containers if state else ())
+    )
+    connected = state.connectivity_at if state else None
+    return task.last_status, task.desired_status, containers, connected
+
+
+def of_service(
+    before: ServiceRecord | None, service: ServiceRecord, now: float
+) -> Iterator[Happening]:
+    was = {d.id: d.rollout for d in (before.deployments if before else ())}
+    for deployment in service.deployments:
+        if was.get(deployment.id) != deployment.rollout:
+            yield _deployment(service, deployment, now)
+    if before is None:
+        return
+    if service.is_steady and not before.is_steady:
+        yield _action(service, "INFO", "SERVICE_STEADY_STATE", now)
+    if service.is_impaired and not before.is_impaired:
+        yield _action(service, "WARN", "SERVICE_TASK_START_IMPAIRED", now)
+    if service.desired_count != before.desired_count and service.status == "ACTIVE":
+        more = {"desiredCount": service.desired_count}
+        yield _action(service, "INFO", "SERVICE_DESIRED_COUNT_UPDATED", now, more)
+
+
+def _deployment(service: ServiceRecord, deployment: Deployment, now: float) -> Happening:
+    detail = {
+        "eventType": "ERROR" if deployment.rollout == "FAILED" else "INFO",
+        "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout}",
+        "deploymentId": deployment.id,
+        "updatedAt": iso(now),
+        "reason": deployment.rollout_reason,
+    }
+    return Happening(DEPLOYMENT, (service.arn,), detail, now, str(uuid.uuid4()))
+
+
+def _action(
+    service: ServiceRecord, kind: str, name: str, now: float, more: dict[str, Any] | None = None
+) -> Happening:
+    detail = {
+        "eventType": kind,
+        "eventName": name,
+        "clusterArn": service.cluster_arn,
+        "createdAt": iso(now),
+        **(more or {}),
+    }
+    return Happening(SERVICE, (service.arn,), detail, now, str(uuid.uuid4()))
+
+
+def iso(seconds: float, timespec: str = "milliseconds") -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """With every datetime as EventBridge writes it."""
+    if isinstance(value, datetime):
+        return iso(value.timestamp())
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    return value
