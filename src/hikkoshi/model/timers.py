@@ -15,6 +15,8 @@ _AWS: dict[str, tuple[float, str]] = {
     "stop_timeout_s": (30.0, "a container has, between SIGTERM and SIGKILL,"),
     "failover_s": (30.0, "an Aurora failover takes about"),
     "restart_backoff_s": (900.0, "a service that cannot start tasks waits at most"),
+    "scaling_interval_s": (60.0, "auto scaling looks at its metrics every"),
+    "scaling_cooldown_s": (300.0, "auto scaling waits after a scaling for at most"),
 }
 
 
@@ -23,7 +25,8 @@ class Timers:
     """Caps in seconds: where a document asks for longer, the cap is used instead. None: no cap.
 
     A document that asks for less than the cap gets what it asks for. `steady_without_checks_s`,
-    `failover_s` and `restart_backoff_s` are not in any document and are used as they stand.
+    `failover_s`, `restart_backoff_s` and `scaling_interval_s` are not in any document and are used
+    as they stand.
     """
 
     steady_without_checks_s: float = 40.0
@@ -33,6 +36,8 @@ class Timers:
     stop_timeout_s: float | None = None
     failover_s: float = 30.0
     restart_backoff_s: float = 900.0
+    scaling_interval_s: float = 60.0
+    scaling_cooldown_s: float | None = None
 
     @staticmethod
     def as_aws() -> Timers:
@@ -48,6 +53,8 @@ class Timers:
             stop_timeout_s=5.0,
             failover_s=1.0,
             restart_backoff_s=2.0,
+            scaling_interval_s=1.0,
+            scaling_cooldown_s=5.0,
         )
 
     def capped(self, name: str, asked_s: float) -> float:

@@ -247,3 +247,29 @@ class MetadataEndpoint(Protocol):
     def withdraw(self, task_arn: str) -> None:
         """Idempotent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUse:
+    """What a task uses now beside what it reserved. cpu_s is cumulative."""
+
+    cpu_s: float
+    cpu_vcpu: float
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
+class ScalableServices(Protocol):
+    """What application-autoscaling needs of ECS. Services are named by cluster and name."""
+
+    def desired_count(self, cluster: str, service: str) -> int | None:
+        """None: there is no such ACTIVE service."""
+        ...
+
+    def running_tasks(self, cluster: str, service: str) -> list[str]:
+        """ARNs of those that are RUNNING and wanted."""
+        ...
+
+    async def set_desired_count(self, cluster: str, service: str, count: int) -> None:
+        """As UpdateService. Raises its errors."""
+        ...

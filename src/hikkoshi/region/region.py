@@ -17,6 +17,7 @@ from hikkoshi.image.libraries import Libraries
 from hikkoshi.image.library import LocalLibrary
 from hikkoshi.image.python_home import current_python
 from hikkoshi.image.stand_ins import STAND_INS
+from hikkoshi.region.autoscaling.service import AutoscalingService
 from hikkoshi.region.boot.context import RegionContext
 from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.closing import Closing
@@ -115,6 +116,15 @@ class Region:
             journal=ground.state / "ecs.jsonl",
             door=lambda: ground.open_door(None),
         )
+        self.autoscaling = AutoscalingService(
+            services=self.ecs,
+            use=self.runtime.use,
+            request_count=self.elb.request_count,
+            clock=clock,
+            timers=timers,
+            account_id=payload.account_id,
+            region=payload.region,
+        )
         self.rds = RdsService(
             ground,
             self.names,
@@ -127,7 +137,13 @@ class Region:
         )
         self.xray = XrayService(self.recorder, clock)
         self.front = ApiFront(
-            {"ecs": self.ecs, "elbv2": self.elb, "rds": self.rds, "xray": self.xray},
+            {
+                "application-autoscaling": self.autoscaling,
+                "ecs": self.ecs,
+                "elbv2": self.elb,
+                "rds": self.rds,
+                "xray": self.xray,
+            },
             loop=asyncio.get_running_loop(),
             account_id=payload.account_id,
             default_region=payload.region,
@@ -168,6 +184,8 @@ class Region:
         undo.add("runtime", self.runtime.close)
         undo.add("ecs", self.ecs.close)
         await self.ecs.start()
+        undo.add("autoscaling", self.autoscaling.close)
+        await self.autoscaling.start()
         inside = socket.create_server(
             (self._ground.gateway, API_PORT_INSIDE), reuse_port=False, backlog=128
         )

@@ -23,8 +23,9 @@ from hikkoshi.region.ecs.operations.tasks import TaskOperations
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.scheduler import ServiceScheduler
 from hikkoshi.region.ecs.sessions import Door, ExecSessions
+from hikkoshi.region.ecs.shapes import is_counted_running
 from hikkoshi.region.ecs.store import Store
-from hikkoshi.region.front.port import Operation
+from hikkoshi.region.front.port import Caller, Operation
 from hikkoshi.region.ports import LoadBalancers, TaskRuntime
 
 
@@ -73,12 +74,13 @@ class EcsService:
         )
 
         self._tasks = TaskOperations(self._plane)
+        self._services = ServiceOperations(self._plane)
 
     def operations(self) -> Mapping[str, Operation]:
         rooms = (
             ClusterOperations(self._plane),
             DefinitionOperations(self._plane),
-            ServiceOperations(self._plane),
+            self._services,
             DeploymentOperations(self._plane),
             self._tasks,
             ExecuteOperations(self._plane, self._sessions),
@@ -94,6 +96,23 @@ class EcsService:
     def events(self, after: int = 0, limit: int = 1000) -> dict[str, Any]:
         """The newest 5,000 events as EventBridge carries them: bus.EventBus.listing."""
         return self._bus.listing(after, limit)
+
+    # -- ports.ScalableServices
+
+    def desired_count(self, cluster: str, service: str) -> int | None:
+        found = self._store.services.get(self._plane.names.service(cluster, service))
+        return found.desired_count if found is not None and found.status == "ACTIVE" else None
+
+    def running_tasks(self, cluster: str, service: str) -> list[str]:
+        found = self._store.services.get(self._plane.names.service(cluster, service))
+        tasks = self._store.service_tasks(found) if found is not None else []
+        return [task.arn for task in tasks if is_counted_running(task)]
+
+    async def set_desired_count(self, cluster: str, service: str, count: int) -> None:
+        names = self._plane.names
+        caller = Caller(names.account_id, names.region, "autoscaling")
+        asked = {"cluster": cluster, "service": service, "desiredCount": count}
+        await self._services.update(asked, caller)
 
     async def start(self) -> None:
         self.scheduler.start()

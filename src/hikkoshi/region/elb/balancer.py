@@ -251,6 +251,13 @@ class Balancer:
         for arn in self._targets if is_due else changed:
             self._record(arn)
 
+    async def request_count(self, group: TargetGroup) -> int | None:
+        """Requests answered by the group since HAProxy was last started anew; None: not in use."""
+        if self._current is None or not self.is_in_use(group.arn):
+            return None
+        row = (await self._current.statistics()).get((group.backend, "BACKEND"))
+        return row.responses if row is not None else None
+
     async def _step(
         self, group: TargetGroup, target: Target, rows: Rows, older: Mapping[Process, Rows]
     ) -> bool:

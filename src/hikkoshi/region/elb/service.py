@@ -79,6 +79,12 @@ class ElbService:
             return NOT_REGISTERED
         return self._groups.health(self._keeper.group(target_group_arn), address, port)
 
+    async def request_count(self, target_group_arn: str) -> int | None:
+        """Requests that the group has answered, cumulative (it may begin anew); None: unknown."""
+        if not self.has_target_group(target_group_arn):
+            return None
+        return await self._keeper.balancer.request_count(self._keeper.group(target_group_arn))
+
     async def close(self) -> None:
         """End HAProxy and close the sockets, at once."""
         await self._keeper.close()

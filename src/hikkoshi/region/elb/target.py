@@ -49,6 +49,9 @@ class Target:
         return TargetHealth(self.phase, self.reason, self.description)
 
 
+_STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
+
+
 @dataclass(frozen=True, slots=True)
 class ServerRow:
     """A line of HAProxy's `show stat` for a server."""
@@ -59,6 +62,8 @@ class ServerRow:
     sessions: int
     requests: int = 0
     """Since the process began; counted for frontends only."""
+    responses: int = 0
+    """Since the process began, of every status."""
 
     @property
     def is_down(self) -> bool:
@@ -81,6 +86,7 @@ def read_statistics(text: str) -> dict[tuple[str, str], ServerRow]:
             check_code=cells[column["check_code"]],
             sessions=int(cells[column["scur"]] or 0),
             requests=int(cells[column["req_tot"]] or 0),
+            responses=sum(int(cells[column[f"hrsp_{kind}"]] or 0) for kind in _STATUSES),
         )
     return rows
 

@@ -38,6 +38,7 @@ class EmbeddedTerminal:
         self._master = master
         self._ending = ending
         self._is_first = True
+        self._held = b""
         os.set_blocking(master, False)
 
     async def read(self) -> bytes:
@@ -48,15 +49,22 @@ class EmbeddedTerminal:
             except BlockingIOError:
                 if self._ending.value is not None:
                     # A process left in the background may hold the terminal; `docker exec` ends.
-                    return b""
+                    return self._release()
                 await self._ready()
                 continue
             except OSError:  # EIO: nobody has the other end any more
-                return b""
-            if self._is_first:
-                self._is_first = False
-                data = _NOT_FOUND.sub(_as_aws_says_it, data)
-            return data
+                return self._release()
+            if not self._is_first:
+                return data
+            self._held += data
+            if _may_be_nsenter(self._held) and b"\n" not in self._held:
+                continue
+            return self._release()
+
+    def _release(self) -> bytes:
+        """The first output, once its first line is whole; nothing later."""
+        held, self._held, self._is_first = self._held, b"", False
+        return _NOT_FOUND.sub(_as_aws_says_it, held)
 
     async def _ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -102,6 +110,11 @@ class EmbeddedTerminal:
             os.close(self._master)
             self._master = -1
         return ended.code
+
+
+def _may_be_nsenter(text: bytes) -> bool:
+    word = b"nsenter: "
+    return text.startswith(word) or word.startswith(text)
 
 
 def _as_aws_says_it(found: re.Match[bytes]) -> bytes:

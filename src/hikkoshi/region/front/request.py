@@ -14,11 +14,19 @@ _HOST = re.compile(r"^([a-z0-9-]+)\.([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com(?:
 _ELB_V2 = "2015-12-01"
 _MAX_PARAMETERS = 20_000
 
-OWN_SERVICES = ("ecs", "elbv2", "rds", "xray")
+OWN_SERVICES = ("application-autoscaling", "ecs", "elbv2", "rds", "xray")
 """Never answered by moto, whether or not a room gives them."""
 
-_BY_SIGNING_NAME = {"ecs": "ecs", "rds": "rds", "xray": "xray"}
-_BY_TARGET = {"AmazonEC2ContainerServiceV20141113": "ecs"}
+_BY_SIGNING_NAME = {
+    "application-autoscaling": "application-autoscaling",
+    "ecs": "ecs",
+    "rds": "rds",
+    "xray": "xray",
+}
+_BY_TARGET = {
+    "AmazonEC2ContainerServiceV20141113": "ecs",
+    "AnyScaleFrontendService": "application-autoscaling",
+}
 _BY_VERSION = {_ELB_V2: "elbv2", "2014-10-31": "rds"}
 _XRAY_PATHS = frozenset({"/TraceSegments", "/Traces", "/TraceSummaries", "/TelemetryRecords"})
 

@@ -16,6 +16,7 @@ from hikkoshi.region.ports import (
     SecretStore,
     TaskOrder,
     TaskState,
+    TaskUse,
 )
 from hikkoshi.region.task.gaps import not_imitated
 from hikkoshi.region.task.life import TaskLife
@@ -118,6 +119,20 @@ class EcsTaskRuntime:
         if not isinstance(running, Interactive):
             raise CannotStartContainer("a terminal is not implemented by this engine")
         return await running.open_terminal(command, {})
+
+    def use(self, task_arn: str) -> TaskUse | None:
+        """None for a task that does not run, or before its first sample."""
+        life = self._lives.get(task_arn)
+        samples = [c.samples[-1].usage for c in life.lives() if c.samples] if life else []
+        if life is None or not samples:
+            return None
+        total = life.sandbox.usage() if life.sandbox is not None else None
+        return TaskUse(
+            cpu_s=total.cpu_s if total else sum(s.cpu_s for s in samples),
+            cpu_vcpu=life.definition.cpu_vcpu,
+            memory_bytes=total.memory_bytes if total else sum(s.memory_bytes for s in samples),
+            memory_limit_bytes=life.definition.memory_mib * 1024 * 1024,
+        )
 
     def not_imitated(self) -> list[str]:
         """What the tasks so far asked for and was played differently, for the report."""
