@@ -119,6 +119,7 @@ def test_goldens(case: str) -> None:
         targets,
         control_socket=Path("/run/hikkoshi/haproxy-1.sock"),
         state_file=Path("/state/elb/haproxy-1.state"),
+        log_fd=9,
         timers=Timers.for_rehearsal(),
     )
     golden = GOLDENS / f"{case}.cfg"

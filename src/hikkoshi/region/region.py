@@ -7,8 +7,11 @@ import contextlib
 import functools
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from hikkoshi.base.clock import SystemClock
 from hikkoshi.base.errors import BadInput
@@ -23,10 +26,12 @@ from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.closing import Closing
 from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
+from hikkoshi.region.elb.groups import FindInstance
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.engine.embedded import EmbeddedEngine
 from hikkoshi.region.engine.port import Mount
 from hikkoshi.region.front.door import ApiFront
+from hikkoshi.region.front.fallback import MotoFallback
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
@@ -103,8 +108,9 @@ class Region:
             extra_mounts=(Mount(self.intake.ca_file, CA_INSIDE, is_read_only=True),),
         )
         self.elb = ElbService(
-            ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder
-        )
+            ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
+            find_instance=instance_finder(clients),
+        )  # fmt: skip
         self.ecs = EcsService(
             runtime=self.runtime,
             balancers=self.elb,
@@ -147,6 +153,7 @@ class Region:
             loop=asyncio.get_running_loop(),
             account_id=payload.account_id,
             default_region=payload.region,
+            fallback=MotoFallback(payload.account_id, (self.elb.metrics.lay_over_moto,)),
             calls={
                 "/_hikkoshi/status": self._status,
                 "/_hikkoshi/doors": self._doors,
@@ -248,6 +255,27 @@ class Region:
     async def _flush(self, asked: dict[str, Any]) -> dict[str, Any]:
         await asyncio.to_thread(self.recorder.flush)
         return {"lost": self.recorder.lost}
+
+
+def instance_finder(clients: Callable[[str, str], Any]) -> FindInstance:
+    """EC2 is moto's: its instances are records, and a target is whatever has that address here."""
+
+    def ask(instance_id: str, region: str) -> str | None:
+        try:
+            found = clients("ec2", region).describe_instances(
+                InstanceIds=[instance_id],
+                Filters=[{"Name": "instance-state-name", "Values": ["running"]}],
+            )
+        except ClientError:
+            return None
+        return next(
+            (i.get("PrivateIpAddress") for r in found["Reservations"] for i in r["Instances"]), None
+        )
+
+    async def find(instance_id: str, region: str) -> str | None:
+        return await asyncio.to_thread(ask, instance_id, region)
+
+    return find
 
 
 def images_of(payload: Payload, directory: Path) -> Libraries:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.model.timers import Timers
+from hikkoshi.region.elb.meter import LOG_FORMAT
 from hikkoshi.region.elb.model import Document, Holdings, LoadBalancer, TargetGroup, forwarded
 from hikkoshi.region.elb.target import Target
 
@@ -51,13 +52,14 @@ def render(
     *,
     control_socket: Path,
     state_file: Path,
+    log_fd: int,
     timers: Timers,
 ) -> str:
     """One frontend a listener, one backend a target group that is in use.
 
-    targets: by the group's ARN, then by `address:port`.
+    targets: by the group's ARN, then by `address:port`. log_fd: takes a line for each request.
     """
-    parts = [_head(control_socket, state_file)]
+    parts = [_head(control_socket, state_file, log_fd)]
     used: dict[str, LoadBalancer] = {}
     for arn in sorted(holdings.listeners):
         listener = holdings.listeners[arn]
@@ -85,7 +87,7 @@ def spare_line(target: Target) -> str:
     return f"{target.address}:{target.port} id {target.number * 2 + 1} weight 1 backup"
 
 
-def _head(control_socket: Path, state_file: Path) -> str:
+def _head(control_socket: Path, state_file: Path, log_fd: int) -> str:
     pages = "\n".join(
         f'  http-error status {status} content-type "text/html" string {quoted(_page(shown))} '
         f"hdr Server awselb/2.0"
@@ -104,10 +106,13 @@ def _head(control_socket: Path, state_file: Path) -> str:
   stats timeout 1h
   hard-stop-after 75s
   server-state-file {state_file}
+  log fd@{log_fd} len 200 format raw local0 info
 
 defaults
   mode http
   load-server-state-from-file global
+  log global
+  log-format "{LOG_FORMAT}"
   option dontlognull
   # A request is sent once. ELB does not document a second try, and it would not be safe.
   retries 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +22,14 @@ from hikkoshi.region.elb.terms import (
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 from hikkoshi.region.ports import TargetHealth
 
+FindInstance = Callable[[str, str], Awaitable[str | None]]
+"""(EC2 instance's id, AWS's region) → its private address; None if no such instance runs."""
+
 
 class TargetGroupCalls:
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, find_instance: FindInstance | None = None) -> None:
         self._keeper = keeper
+        self._find_instance = find_instance
 
     def operations(self) -> Mapping[str, ApiCall]:
         return {
@@ -50,8 +55,8 @@ class TargetGroupCalls:
     async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         name = check_name("target group", parameters["Name"])
         kind = parameters.get("TargetType", "instance")
-        if kind != "ip":
-            raise NotImplementedByRegion(f"elbv2: the target type {kind} (give TargetType=ip)")
+        if kind not in ("ip", "instance"):
+            raise NotImplementedByRegion(f"elbv2: the target type {kind} (give ip or instance)")
         protocol = parameters.get("Protocol")
         if protocol is None or "Port" not in parameters:
             raise refuse("A protocol and a port must be specified")
@@ -127,9 +132,30 @@ class TargetGroupCalls:
 
     async def _register(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
-        for address, port in _targets(group, parameters["Targets"]):
-            await self._keeper.balancer.register(group, address, port)
+        found = [
+            (await self._place(group, document, caller), document.get("Port", group.port))
+            for document in parameters["Targets"]
+        ]
+        for (address, instance_id), port in found:
+            await self._keeper.balancer.register(group, address, port, instance_id)
         return {}
+
+    async def _place(
+        self, group: TargetGroup, document: Mapping[str, Any], caller: Caller
+    ) -> tuple[str, str | None]:
+        """(address, instance's id if the group's targets are instances)."""
+        asked = str(document["Id"])
+        if group.target_type == "ip":
+            return _address(asked), None
+        if not _INSTANCE.fullmatch(asked):
+            raise refuse(f"The instance ID '{asked[:64]}' is not valid", "InvalidTarget")
+        if self._find_instance is None:
+            raise NotImplementedByRegion("elbv2: instances as targets, without EC2")
+        address = await self._find_instance(asked, caller.region)
+        if address is None:
+            what = f"The following targets are not in a running state: '{asked}'"
+            raise AwsError("InvalidTarget", what)
+        return address, asked
 
     async def _deregister(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
@@ -137,23 +163,34 @@ class TargetGroupCalls:
         for document in parameters["Targets"]:
             # Without a port, every registration of the address is meant.
             for target in list(known.values()):
-                if target.address == document["Id"] and document.get("Port") in (None, target.port):
+                if target.id == document["Id"] and document.get("Port") in (None, target.port):
                     await self._keeper.balancer.deregister(group, target.address, target.port)
         return {}
 
     async def _describe_health(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
         known = self._keeper.balancer.targets(group.arn).values()
-        wanted = [(target.address, target.port) for target in known]
+        wanted = [(target.id, target.port) for target in known]
         if asked := parameters.get("Targets"):
-            wanted = _targets(group, asked)
-        return {"TargetHealthDescriptions": [self._health_of(group, *item) for item in wanted]}
+            for document in asked if group.target_type == "ip" else ():
+                _address(document["Id"])
+            wanted = [(item["Id"], item.get("Port", group.port)) for item in asked]
+        addresses = {target.id: target.address for target in known}
+        return {
+            "TargetHealthDescriptions": [
+                self._health_of(group, item, addresses.get(item, item), port)
+                for item, port in wanted
+            ]
+        }
 
-    def _health_of(self, group: TargetGroup, address: str, port: int) -> dict[str, Any]:
+    def _health_of(self, group: TargetGroup, item: str, address: str, port: int) -> dict[str, Any]:
         health = self.health(group, address, port)
         check_port = group.health_check.port
+        target: dict[str, Any] = {"Id": item, "Port": port}
+        if group.target_type == "ip":
+            target["AvailabilityZone"] = "all"
         return {
-            "Target": {"Id": address, "Port": port, "AvailabilityZone": "all"},
+            "Target": target,
             "HealthCheckPort": str(port) if check_port == "traffic-port" else check_port,
             "TargetHealth": {
                 "State": health.state,
@@ -186,6 +223,7 @@ class TargetGroupCalls:
         }
 
 
+_INSTANCE = re.compile(r"i-[0-9a-f]{8}(?:[0-9a-f]{9})?")
 _DEFAULT_CHECK = HealthCheck("HTTP", "traffic-port", "/", 30, 5, 5, 2, "200")
 
 
@@ -218,16 +256,11 @@ def health_check(known: HealthCheck, parameters: Mapping[str, Any]) -> HealthChe
     return check
 
 
-def _targets(group: TargetGroup, documents: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    found = []
-    for document in documents:
-        try:
-            address = str(ipaddress.IPv4Address(document["Id"]))
-        except ValueError as error:
-            what = f"The IP address '{document['Id'][:64]}' is not a valid IPv4 address"
-            raise refuse(what) from error
-        found.append((address, document.get("Port", group.port)))
-    return found
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise refuse(f"The IP address '{text[:64]}' is not a valid IPv4 address") from error
 
 
 def _attributes(attributes: Mapping[str, str]) -> dict[str, Any]:

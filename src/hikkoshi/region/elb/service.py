@@ -9,7 +9,8 @@ from hikkoshi.model.evidence import NoRecorder, Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.balancer import Balancer
 from hikkoshi.region.elb.balancers import FindSubnet, LoadBalancerCalls
-from hikkoshi.region.elb.groups import TargetGroupCalls
+from hikkoshi.region.elb.cloudwatch import LoadBalancerMetrics
+from hikkoshi.region.elb.groups import FindInstance, TargetGroupCalls
 from hikkoshi.region.elb.keeper import Keeper
 from hikkoshi.region.elb.listeners import ListenerCalls
 from hikkoshi.region.elb.target import NOT_REGISTERED
@@ -23,6 +24,7 @@ class ElbService:
 
     sockets: where HAProxy's control sockets lie (`/run/hikkoshi`); their paths must be short.
     find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
+    find_instance: an EC2 instance's address; without it no instance can be a target.
     """
 
     name = "elbv2"
@@ -36,6 +38,7 @@ class ElbService:
         timers: Timers | None = None,
         recorder: Recorder | None = None,
         find_subnet: FindSubnet | None = None,
+        find_instance: FindInstance | None = None,
         binary: str | None = None,
     ) -> None:
         balancer = Balancer(
@@ -47,7 +50,8 @@ class ElbService:
             recorder=recorder or NoRecorder(),
         )
         self._keeper = Keeper(ground=ground, names=names, balancer=balancer)
-        self._groups = TargetGroupCalls(self._keeper)
+        self._groups = TargetGroupCalls(self._keeper, find_instance)
+        self.metrics = LoadBalancerMetrics(self._keeper, balancer.meter)
         self._calls: dict[str, Operation] = {
             **LoadBalancerCalls(self._keeper, find_subnet).operations(),
             **self._groups.operations(),

@@ -34,10 +34,16 @@ class Target:
     reason: str | None = INITIAL[0]
     description: str | None = INITIAL[1]
     drained_by: float | None = None
+    instance_id: str | None = None
 
     @property
     def server(self) -> str:
         return f"{self.address}:{self.port}"
+
+    @property
+    def id(self) -> str:
+        """As the API names it."""
+        return self.instance_id or self.address
 
     @property
     def spare(self) -> str:

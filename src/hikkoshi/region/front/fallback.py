@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Environ = dict[str, Any]
@@ -13,8 +13,10 @@ WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 class MotoFallback:
     """moto's own dispatcher, imported when first needed (it takes seconds) or by `warm`."""
 
-    def __init__(self, account_id: str) -> None:
+    def __init__(self, account_id: str, lay_over: Sequence[Callable[[], None]] = ()) -> None:
+        """lay_over: called once moto is there, by rooms that answer some of its questions."""
         self._account_id = account_id
+        self._lay_over = lay_over
         self._application: WsgiApplication | None = None
         self._lock = threading.Lock()
 
@@ -34,6 +36,8 @@ class MotoFallback:
         with self._lock:
             if self._application is None:
                 self._application = _moto_application()
+                for each in self._lay_over:
+                    each()
             return self._application
 
     def _make_default_network(self, region: str) -> None:
