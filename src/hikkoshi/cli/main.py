@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "scale": ("hikkoshi.cli.tasks", "scale", "Set how many tasks a service has."),
         "revisions": ("hikkoshi.cli.shipped", "revisions", "List revisions and their deployments."),
         "init": ("hikkoshi.cli.shipped", "init", "Write a project's files from a live service."),
+        "cutover": ("hikkoshi.cli.cutover", "cutover", "Move the traffic, a step at a time."),
         "delete": ("hikkoshi.cli.shipped", "delete", "Delete a service; asks first."),
     },
     "Trials by themselves": {
