@@ -14,8 +14,8 @@ from hikkoshi.cli.where import LOCAL_REGION, place
 from hikkoshi.cutover.place import Place, find_group, find_place
 from hikkoshi.model.project import Project
 from hikkoshi.project.load import load_project
-from hikkoshi.trials.synthetic.reading import load_tests
-from hikkoshi.trials.synthetic.run import run
+from hikkoshi.synthetic.reading import load_tests
+from hikkoshi.synthetic.run import State, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def synthetic_run(
 
     def one_round() -> tuple[str, ...]:
         results = run(tests, base, env=dict(os.environ))
-        return tuple(f"{r.name}: {r.reason}" for r in results if not r.is_passed)
+        return tuple(f"{r.name}: {r.reason}" for r in results if r.state is State.FAILED)
 
     return one_round
 
