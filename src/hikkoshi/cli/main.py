@@ -16,6 +16,8 @@ from hikkoshi.base.errors import HikkoshiError
 # for, so that `hikkoshi --help` and completion are quick.
 SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "The move": {
+        "survey": ("hikkoshi.cli.survey", "survey", "Write down what runs today: host, account."),
+        "plan": ("hikkoshi.cli.plan", "plan", "Turn a survey into the files of the new home."),
         "rehearse": ("hikkoshi.cli.rehearse", "rehearse", "Rehearse a move and give a verdict."),
     },
     "Files and images": {

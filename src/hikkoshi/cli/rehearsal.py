@@ -12,7 +12,7 @@ from typing import Any
 import hikkoshi
 from hikkoshi.aws.access import Access
 from hikkoshi.base.clock import SystemClock
-from hikkoshi.cli.plan import Plan
+from hikkoshi.cli.programme_plan import Plan
 from hikkoshi.evidence.build import build_store
 from hikkoshi.evidence.recorder import JsonlRecorder
 from hikkoshi.findings.judge import judge

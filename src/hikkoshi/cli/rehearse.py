@@ -13,7 +13,7 @@ from rich.console import Console
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.cli.places import make_run
-from hikkoshi.cli.plan import Plan, make_plan
+from hikkoshi.cli.programme_plan import Plan, make_plan
 from hikkoshi.cli.progress import BarProgress, PlainProgress
 from hikkoshi.cli.region import launch_settings, refuse_docker
 from hikkoshi.model.trials import Progress, Readiness, Verdict

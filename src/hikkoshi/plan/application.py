@@ -1,0 +1,242 @@
+"""Which unit is the application, how it is started, where it listens, what says it is alive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hikkoshi.base.errors import BadInput
+from hikkoshi.model.survey import Application, Host, Program, Survey, Unit
+from hikkoshi.plan.account import health_check_path, target_groups
+from hikkoshi.plan.choice import Notebook
+
+# Of packaged servers: what they listen on unless told otherwise, by the program's name.
+USUAL_PORTS: Mapping[str, int] = {
+    "nginx": 80, "apache2": 80, "httpd": 80, "haproxy": 80, "varnishd": 6081, "lighttpd": 80,
+    "redis-server": 6379, "redis-check-rdb": 6379, "memcached": 11211, "nats-server": 4222,
+    "etcd": 2379, "prometheus": 9090, "prometheus-node-exporter": 9100, "mosquitto": 1883,
+    "prometheus-alertmanager": 9093, "prometheus-pushgateway": 9091, "pgbouncer": 6432,
+    "prometheus-blackbox-exporter": 9115, "grafana-server": 3000, "rabbitmq-server": 5672,
+    "gunicorn": 8000, "uvicorn": 8000, "uwsgi": 8000, "puma": 9292, "consul": 8500,
+    "influxd": 8086, "beanstalkd": 11300, "caddy": 80, "minio": 9000, "stunnel4": 443,
+    "dnsmasq": 53, "squid": 3128, "tinyproxy": 8888, "znc": 6667, "slapd": 389, "vsftpd": 21,
+    "tomcat9": 8080, "tomcat10": 8080, "jetty9": 8080, "unbound": 53, "couchdb": 5984,
+}  # fmt: skip
+_PORT_FLAG = re.compile(
+    r"^--?(?:p|port|listen|bind|addr|address|http|web\.listen-address|listen-address|"
+    r"listen-client-urls|http-port|http-address|b)(?:[= ](.*))?$"
+)
+_HEALTH = re.compile(
+    r"^/(?:[\w.-]+/)*(?:health\w*|_health|livez?|readyz?|ready|alive|ping|status|up|heartbeat)$",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
+_QUOTED_PATH = re.compile(r"\^?(\\?/[\w\\/.-]*)\$?")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """command: with its variables expanded, as systemd starts it."""
+
+    name: str
+    unit: Unit
+    files: Application
+    program: Program | None
+    command: tuple[str, ...]
+    port: int
+    health_path: str
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return (self.program.package,) if self.program and self.program.package else ()
+
+
+def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
+    """BadInput if nothing on the host could be it."""
+    host = survey.host
+    assert host is not None
+    unit, files = _unit(host, notebook)
+    name = re.sub(r"[^a-z0-9-]", "-", unit.name.removesuffix(".service").lower()).strip("-")
+    name = notebook.note("service", name or "application", f"the unit is called {unit.name}")
+    command = expand(unit)
+    program = _program(host, unit, command)
+    port = _port(survey, host, unit, command, program, notebook)
+    health = _health(survey, host, files, port, notebook)
+    return Chosen(name, unit, files, program, command, port, health)
+
+
+def expand(unit: Unit) -> tuple[str, ...]:
+    words: list[str] = []
+    for word in unit.commands[0] if unit.commands else ():
+        alone = re.fullmatch(r"\$(\w+)", word)
+        if alone:
+            words += unit.environment.get(alone[1], "").split()
+        else:
+            words.append(_VARIABLE.sub(lambda m: unit.environment.get(m[1] or m[2], ""), word))
+    return tuple(words)
+
+
+def _unit(host: Host, notebook: Notebook) -> tuple[Unit, Application]:
+    by_name = {unit.name: unit for unit in host.units}
+    found = [(by_name[a.unit], a) for a in host.applications if a.unit in by_name]
+    if not found:
+        raise BadInput(
+            "no unit on the host looks like an application",
+            fix="is it enabled? `systemctl enable` it, or survey the host while it runs",
+        )
+    listening = {listener.unit for listener in host.listeners}
+    front = {"nginx.service", "apache2.service", "httpd.service", "haproxy.service"}
+
+    def rank(pair: tuple[Unit, Application]) -> tuple[bool, bool, bool, bool, str]:
+        unit, files = pair
+        return (
+            unit.package is not None,
+            not files.root,
+            unit.name in front and len(found) > 1,
+            bool(listening) and unit.name not in listening,
+            unit.name,
+        )
+
+    found.sort(key=rank)
+    names = tuple(unit.name for unit, _ in found)
+    best = found[0][0]
+    why = "no package of the system owns it" if best.package is None else \
+          f"it is what was installed here (package {best.package})"  # fmt: skip
+    if len(found) == 1 or rank(found[0])[:4] != rank(found[1])[:4]:
+        said = notebook.note("application", best.name, f"{why}, and it is enabled", *best.files)
+    else:
+        said = notebook.question(
+            "application", "Which unit is the application that moves?", best.name, why, *names,
+            among=names,
+        )  # fmt: skip
+    if said not in names:
+        raise BadInput(
+            f"{said!r} is no unit that could be the application",
+            where="answers: application",
+            fix=f"one of {', '.join(names)}",
+        )
+    return next(pair for pair in found if pair[0].name == said)
+
+
+def _program(host: Host, unit: Unit, command: tuple[str, ...]) -> Program | None:
+    """The file that is the program: of `python3 /opt/x.pyz` the second."""
+    programs = {program.path: program for program in host.programs}
+    for word in command:
+        found = programs.get(word) or programs.get(f"{unit.working_directory}/{word}")
+        if found is not None and found.kind != "interpreter":
+            return found
+    return programs.get(command[0]) if command else None
+
+
+def _port(
+    survey: Survey,
+    host: Host,
+    unit: Unit,
+    command: tuple[str, ...],
+    program: Program | None,
+    notebook: Notebook,
+) -> int:
+    evidence: list[str] = []
+    found: list[tuple[int, str]] = []
+    for listener in host.listeners:
+        if listener.unit == unit.name and listener.protocol == "tcp":
+            who = f"pid {listener.pid}, " if listener.pid else ""
+            found.append((listener.port, f"{unit.name}, {who}listens there"))
+    for name, value in unit.environment.items():
+        if re.search(r"(?:^|_)PORT$", name) and value.isdigit() and not re.match(
+            r"(?i)(?:db|pg|redis|mysql|postgres|smtp|mail|memcache)", name):  # fmt: skip
+            found.append((int(value), f"{name}={value} in its environment"))
+    found += [(port, f"its command line says {words}") for port, words in _ports_in(command)]
+    found += list(_proxied(host))
+    groups = target_groups(survey.account)
+    for group in groups:
+        if isinstance(group.get("Port"), int) and group.get("TargetType", "instance") == "instance":
+            name = group.get("TargetGroupName", "")
+            found.append((group["Port"], f"the load balancer's target group {name} sends there"))
+    if not found:
+        names = [PurePosixPath(command[0]).name] if command else []
+        names += [unit.name.removesuffix(".service"), *(p for p in [unit.package] if p)]
+        usual = next((USUAL_PORTS[name] for name in names if name in USUAL_PORTS), None)
+        if usual is not None:
+            found.append((usual, f"it is {names[0]}'s usual port"))
+    if not found:
+        said = notebook.question(
+            "port", f"On which port does {unit.name} listen?", "8080",
+            "nothing in the survey says; 8080 is the commonest",
+        )  # fmt: skip
+    else:
+        port = found[0][0]
+        agreeing = [words for number, words in found if number == port]
+        evidence = [f"{number}: {words}" for number, words in found]
+        said = notebook.note("port", str(port), "; ".join(agreeing), *evidence)
+    if not said.isdigit() or not 0 < int(said) < 65536:
+        raise BadInput(f"{said!r} is no port", where="answers: port", fix="1 to 65535")
+    return int(said)
+
+
+def _ports_in(command: tuple[str, ...]) -> list[tuple[int, str]]:
+    found = []
+    for index, word in enumerate(command):
+        match = _PORT_FLAG.match(word)
+        if match is None:
+            continue
+        value = match[1] or (command[index + 1] if index + 1 < len(command) else "")
+        number = re.search(r"(?:^|:)(\d{2,5})(?:/|$)", value.strip("\"'"))
+        if number and 0 < int(number[1]) < 65536:
+            found.append((int(number[1]), word if match[1] else f"{word} {value}"))
+    return found
+
+
+def _proxied(host: Host) -> list[tuple[int, str]]:
+    found = []
+    for configuration in host.configurations:
+        if configuration.kind in ("nginx", "apache"):
+            for port in re.findall(
+                r"(?:proxy_pass|ProxyPass\s+\S+|server)\s+(?:https?://)?"
+                r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)", configuration.text,
+            ):  # fmt: skip
+                found.append((int(port), f"{configuration.path} hands requests to it"))
+    return found
+
+
+def _health(survey: Survey, host: Host, files: Application, port: int, notebook: Notebook) -> str:
+    found: list[tuple[str, str]] = []
+    path = health_check_path(survey.account, port)
+    if path:
+        found.append((path, "the load balancer's target group asks for it today"))
+    for log in host.access_logs:
+        for checked, status in log.peer_checks.items():
+            if status < 400:
+                found.append((checked, f"the load balancer got {status} there ({log.path})"))
+        for endpoint in log.endpoints:
+            ok = sum(n for code, n in endpoint.statuses.items() if code[0] in "23")
+            if endpoint.method == "GET" and _HEALTH.match(endpoint.template) and ok:
+                found.append((endpoint.template, f"it answered {ok} times in {log.path}"))
+    for configuration in host.configurations:
+        if configuration.kind in ("fluentd", "nginx"):
+            for raw in _QUOTED_PATH.findall(configuration.text):
+                plain = raw.replace("\\", "")
+                if _HEALTH.match(plain) and plain in (files.paths_in_code or (plain,)):
+                    found.append((plain, f"{configuration.path} leaves it out of the logs"))
+    found += [(path, f"{files.unit}'s own code has it") for path in files.paths_in_code]
+    if found:
+        chosen = found[0][0]
+        reasons = list(dict.fromkeys(words for path, words in found if path == chosen))
+        return notebook.note("health_check", chosen, "; ".join(reasons))
+    default = _known_good(host)
+    return notebook.question(
+        "health_check",
+        "Which path answers 200 when the service is well?",
+        default or "/",
+        f"{default} answered 200 in the access log" if default else "nothing in the survey says",
+    )
+
+
+def _known_good(host: Host) -> str:
+    for log in host.access_logs:
+        for endpoint in log.endpoints:
+            if endpoint.method == "GET" and endpoint.statuses.get("200") == endpoint.count:
+                return endpoint.examples[0][0]
+    return ""

@@ -1,0 +1,204 @@
+"""How the application's image is made: a Dockerfile, and the same for the embedded engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from hikkoshi.model.survey import Host
+from hikkoshi.plan.application import Chosen
+from hikkoshi.plan.choice import Notebook
+from hikkoshi.plan.logs import own_log
+
+ROOT = "rootfs"
+"""Where the host's files lie in the new directory, at their own paths."""
+
+# Modules whose distribution has another name. Source: PyPI's own pages of these projects.
+_DISTRIBUTIONS: Mapping[str, str] = {
+    "yaml": "PyYAML", "PIL": "Pillow", "MySQLdb": "mysqlclient", "cv2": "opencv-python",
+    "bs4": "beautifulsoup4", "psycopg2": "psycopg2-binary", "dateutil": "python-dateutil",
+    "jwt": "PyJWT", "dotenv": "python-dotenv", "sklearn": "scikit-learn", "redis": "redis",
+    "google": "google-api-python-client", "attr": "attrs", "Crypto": "pycryptodome",
+}  # fmt: skip
+_PYTHONS = {("debian", "10"): "3.7", ("debian", "11"): "3.9", ("debian", "12"): "3.11",
+            ("debian", "13"): "3.13", ("ubuntu", "18.04"): "3.6", ("ubuntu", "20.04"): "3.8",
+            ("ubuntu", "22.04"): "3.10", ("ubuntu", "24.04"): "3.12", ("amzn", "2"): "3.7",
+            ("amzn", "2023"): "3.9", ("rhel", "8"): "3.6", ("rhel", "9"): "3.9"}  # fmt: skip
+_SAFE = re.compile(r"^[\w./+@:-]+$")
+_USER_ID = 10001
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """embedded: `images.NAME.embedded` of hikkoshi.yaml. copies: path in the new directory → path
+    on the host. reasons_not: why the embedded engine cannot run it as it is."""
+
+    dockerfile: str
+    embedded: dict[str, Any]
+    copies: Mapping[str, str]
+    command: tuple[str, ...]
+    base: str
+    reasons_not: tuple[str, ...] = ()
+
+
+def plan_image(chosen: Chosen, host: Host, notebook: Notebook) -> Image:
+    kind = runtime(chosen)
+    base = notebook.note("base_image", _base(kind, chosen, host), _why(kind, chosen))
+    copies = {f"{ROOT}{path}": path for path in chosen.files.kept}
+    return Image(
+        _dockerfile(kind, chosen, base, copies),
+        _embedded(kind, chosen, copies),
+        copies,
+        chosen.command,
+        base,
+        _reasons_not(kind, chosen, copies),
+    )
+
+
+def runtime(chosen: Chosen) -> str:
+    """static, dynamic, package, python, node, ruby, java, php or other."""
+    program = chosen.program
+    first = PurePosixPath(chosen.command[0]).name if chosen.command else ""
+    interpreter = PurePosixPath(program.interpreter).name if program and program.interpreter else ""
+    for name in (first, interpreter):
+        for prefix, kind in (("python", "python"), ("pypy", "python"), ("node", "node"),
+                             ("ruby", "ruby"), ("java", "java"), ("php", "php")):  # fmt: skip
+            if name.startswith(prefix):
+                return kind
+    if program is None:
+        return "other"
+    if program.kind in ("zipapp",) or program.path.endswith(".py"):
+        return "python"
+    if program.package:
+        return "package"
+    return {"elf-static": "static", "elf-dynamic": "dynamic"}.get(program.kind, "other")
+
+
+def _python_version(chosen: Chosen, host: Host) -> str:
+    named = re.search(r"python(3\.\d+)", " ".join(chosen.command))
+    if named:
+        return named[1]
+    for library in chosen.files.libraries:
+        place = re.search(r"/python(3\.\d+)/", library.place)
+        if place:
+            return place[1]
+    system = host.system
+    major = system.version if system.id == "ubuntu" else system.version.partition(".")[0]
+    return _PYTHONS.get((system.id, major), "3.11")
+
+
+def _base(kind: str, chosen: Chosen, host: Host) -> str:
+    if kind == "python":
+        return f"python:{_python_version(chosen, host)}-slim"
+    names = {"static": "alpine:3.20", "node": "node:20-slim", "ruby": "ruby:3.3-slim",
+             "java": "eclipse-temurin:17-jre", "php": "php:8.3-cli"}  # fmt: skip
+    if kind in names:
+        return names[kind]
+    system = host.system
+    if system.id in ("debian", "ubuntu") and re.match(r"^[\d.]+$", system.version):
+        return f"{system.id}:{system.version}" + ("-slim" if system.id == "debian" else "")
+    return "amazonlinux:2023" if system.id == "amzn" else "debian:12-slim"
+
+
+def _why(kind: str, chosen: Chosen) -> str:
+    program = chosen.program
+    shown = program.path if program else " ".join(chosen.command)
+    return {
+        "static": f"{shown} is a static binary: Alpine gives it certificates and a shell, 8 MB",
+        "dynamic": f"{shown} needs the C library it was built with: the host's own release",
+        "package": f"{shown} is of the package {program.package if program else ''}: the "
+        "host's own release has it",
+        "python": f"{shown} is run by Python, of the host's version",
+    }.get(kind, f"{shown} is run by {kind}")
+
+
+def distributions(chosen: Chosen) -> tuple[str, ...]:
+    """`NAME==VERSION` where the host says the version; from imports where it says nothing."""
+    if chosen.files.root and any("/site-packages/" in path for path in chosen.files.kept):
+        return ()  # Its own virtual environment moves with it.
+    known = [lib for lib in chosen.files.libraries if _SAFE.match(f"{lib.name}{lib.version}")]
+    if known:
+        return tuple(f"{lib.name}=={lib.version}" for lib in known)
+    return tuple(_DISTRIBUTIONS.get(name, name) for name in chosen.files.imports
+                 if _SAFE.match(name))  # fmt: skip
+
+
+def _dockerfile(kind: str, chosen: Chosen, base: str, copies: Mapping[str, str]) -> str:
+    packages = distributions(chosen) if kind == "python" else ()
+    lines = ["# Written by hikkoshi plan from what runs on the host; yours to change."]
+    if packages:
+        words = " ".join(json.dumps(name) for name in packages)
+        install = f"RUN pip install --no-cache-dir --prefix=/install {words}"
+        lines += [f"FROM {base} AS build", install, ""]
+    lines.append(f"FROM {base}")
+    if kind == "package" and chosen.packages and _SAFE.match(chosen.packages[0]):
+        lines += [f"RUN apt-get update && apt-get install -y --no-install-recommends "
+                  f"{chosen.packages[0]} \\", "    && rm -rf /var/lib/apt/lists/*"]  # fmt: skip
+    if packages:
+        lines.append("COPY --from=build /install /usr/local")
+    if kind == "static":
+        lines += ["RUN apk add --no-cache ca-certificates tzdata \\",
+                  f"    && adduser -D -H -u {_USER_ID} app"]  # fmt: skip
+    elif base.startswith("amazonlinux"):
+        lines.append(f"RUN echo 'app:x:{_USER_ID}:{_USER_ID}::/nonexistent:/sbin/nologin' "
+                     ">> /etc/passwd")  # fmt: skip
+    else:
+        lines.append(f"RUN useradd --system --no-create-home --uid {_USER_ID} app")
+    if copies:
+        lines.append(f"COPY {ROOT}/ /")
+    log = own_log(chosen.unit)
+    if log and _SAFE.match(log):
+        folder = str(PurePosixPath(log).parent)
+        lines.append(f"RUN mkdir -p {folder} && ln -sf /dev/stdout {log}")
+    if chosen.unit.working_directory and _SAFE.match(chosen.unit.working_directory):
+        lines.append(f"WORKDIR {chosen.unit.working_directory}")
+    lines += ["USER app", f"EXPOSE {chosen.port}", f"CMD {json.dumps(_command(kind, chosen))}"]
+    return "\n".join(lines) + "\n"
+
+
+def _command(kind: str, chosen: Chosen) -> list[str]:
+    """In the image the interpreter is found on the PATH: it may be elsewhere than on the host."""
+    words = list(chosen.command)
+    if kind in ("python", "node", "ruby", "java", "php") and words:
+        first = PurePosixPath(words[0])
+        if str(first.parent) in ("/usr/bin", "/bin", "/usr/local/bin"):
+            words[0] = "python3" if kind == "python" else first.name
+    return words
+
+
+def _embedded(kind: str, chosen: Chosen, copies: Mapping[str, str]) -> dict[str, Any]:
+    made: dict[str, Any] = {"from": "localhost/python" if kind == "python" else "localhost/host"}
+    packages = [name.partition("==")[0] for name in distributions(chosen)]
+    if kind == "python" and packages:
+        made["packages"] = packages
+    root = chosen.files.root
+    targets = {}
+    if root and any(path.startswith(f"{root}/") for path in copies.values()):
+        targets[f"{ROOT}{root}"] = root
+    for source, target in copies.items():
+        if not (root and target.startswith(f"{root}/")):
+            targets[source] = target
+    if targets:
+        made["copy"] = targets
+    if chosen.unit.working_directory:
+        made["working_directory"] = chosen.unit.working_directory
+    made["command"] = _command(kind, chosen)
+    return made
+
+
+def _reasons_not(kind: str, chosen: Chosen, copies: Mapping[str, str]) -> tuple[str, ...]:
+    reasons = []
+    if kind in ("node", "ruby", "java", "php", "other"):
+        reasons.append(f"the embedded engine runs what this machine has: is {chosen.command[0]} "
+                       "installed here?")  # fmt: skip
+    if kind == "package":
+        reasons.append(f"the embedded engine runs what this machine has: is {chosen.packages[0]} "
+                       "installed here, with its libraries?")  # fmt: skip
+    own = chosen.program
+    if not copies and own is not None and own.package is None and kind != "package":
+        reasons.append("the application's files were not copied (survey without --no-files)")
+    return tuple(reasons)

@@ -1,0 +1,129 @@
+"""What else the host has: what becomes of each, and what is lost unless somebody decides."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hikkoshi.model.survey import Host, Unit
+from hikkoshi.plan.application import Chosen
+
+_AGENTS = {
+    "td-agent": "the log router's container (Fluent Bit) does its work",
+    "fluentd": "the log router's container (Fluent Bit) does its work",
+    "fluent-bit": "the log router's container (Fluent Bit) does its work",
+    "rsyslog": "a task has no syslog; stdout and the log router take its place",
+    "amazon-cloudwatch-agent": "the log router and Container Insights do its work",
+    "awslogsd": "the log router does its work",
+    "xray": "the trace collector's container does its work",
+    "aws-xray-daemon": "the trace collector's container does its work",
+    "aws-otel-collector": "the trace collector's container does its work",
+    "codedeploy-agent": "a deploy is a new task definition; the agent stays behind",
+}
+_MANAGED = {
+    "nginx": "the load balancer does TLS and routing; keep it as a sidecar only for what its "
+             "configuration does besides (rewrites, caching, static files)",
+    "apache2": "the load balancer does TLS and routing; as for nginx",
+    "httpd": "the load balancer does TLS and routing; as for nginx",
+    "redis-server": "a cache of its own: ElastiCache (tasks come and go, and each would have one)",
+    "redis": "a cache of its own: ElastiCache (tasks come and go, and each would have one)",
+    "memcached": "a cache of its own: ElastiCache",
+    "mysql": "a database: Aurora", "mariadb": "a database: Aurora",
+    "postgresql": "a database: Aurora",
+    "rabbitmq-server": "a broker: Amazon MQ", "mosquitto": "a broker: AWS IoT Core or a service "
+    "of its own", "elasticsearch": "a search service: OpenSearch Service",
+    "postfix": "mail: Amazon SES", "exim4": "mail: Amazon SES", "sendmail": "mail: Amazon SES",
+    "memcached.service": "ElastiCache", "haproxy": "the load balancer does its work",
+    "varnish": "CloudFront, or a service of its own",
+}  # fmt: skip
+
+_SCHEDULE = "an EventBridge schedule that runs the task with this command"
+
+
+@dataclass(slots=True)
+class Leftovers:
+    moves: list[str] = field(default_factory=list)
+    stays: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    decide: list[str] = field(default_factory=list)
+
+
+def find_traces(host: Host, unit: Unit) -> tuple[str, str]:
+    """(`xray`, `otel` or nothing, because)."""
+    names = {u.name.removesuffix(".service"): u for u in host.units}
+    for name in ("xray", "aws-xray-daemon"):
+        if name in names:
+            return "xray", f"{name}.service runs on the host"
+    for name in ("aws-otel-collector", "otelcol"):
+        if name in names:
+            return "otel", f"{name}.service runs on the host"
+    for variable in unit.environment:
+        if variable.startswith("AWS_XRAY"):
+            return "xray", f"{variable} is in the application's environment"
+        if variable.startswith("OTEL_EXPORTER"):
+            return "otel", f"{variable} is in the application's environment"
+    for listener in host.listeners:
+        if listener.port == 2000 and listener.protocol == "udp":
+            return "xray", "something on the host listens on 2000/udp"
+    return "", "nothing on the host collects traces"
+
+
+def find_leftovers(host: Host, chosen: Chosen, others: Sequence[Unit]) -> Leftovers:
+    """others: services that are enabled beside the application."""
+    found = Leftovers()
+    for unit in others:
+        name = unit.name.removesuffix(".service")
+        base = name.partition("@")[0]
+        if base in _AGENTS:
+            found.stays.append(f"`{unit.name}`: {_AGENTS[base]}")
+        elif base in _MANAGED:
+            found.decide.append(f"`{unit.name}`: {_MANAGED[base]}")
+        else:
+            found.decide.append(
+                f"`{unit.name}` ({unit.description or 'no description'}): a service of its "
+                "own? plan it with `application` in the answers"
+            )
+    _scheduled(host, chosen, found)
+    for place in host.data:
+        size = f"{place.files} files, {place.size / 1e6:.1f} MB, last written {_ago(place.newest)}"
+        cure = {
+            "sessions": "keep sessions in a cache (ElastiCache) or the database",
+            "uploads": "keep uploads in S3, or mount EFS there",
+            "database": "a database file: Aurora, or EFS if it must stay a file",
+            "cache": "a cache: nothing is lost but time",
+        }.get(place.kind, "S3 or EFS, if it is needed")
+        found.lost.append(f"`{place.path}` ({place.kind}; {size}): {cure}")
+    if host.swap_mib:
+        found.lost.append(
+            f"{host.swap_mib} MiB of swap: a task has none; what does not fit into its memory is "
+            "killed"
+        )
+    for mount in host.mounts:
+        if mount.type.startswith("nfs") or mount.device.startswith("fs-"):
+            found.decide.append(f"`{mount.path}` ({mount.device}): mount it as an EFS volume")
+    for certificate in host.certificates:
+        end = time.strftime("%Y-%m-%d", time.gmtime(certificate.not_after))
+        names = ", ".join(certificate.names[:5]) or certificate.subject
+        found.decide.append(f"certificate `{certificate.path}` ({names}, until {end}): the load "
+                            "balancer needs it from ACM")  # fmt: skip
+    return found
+
+
+def _scheduled(host: Host, chosen: Chosen, found: Leftovers) -> None:
+    timers = {u.starts: u for u in host.units if u.schedule and u.is_enabled and u.package is None}
+    for starts, timer in timers.items():
+        when = ", ".join(timer.schedule)
+        found.decide.append(f"timer `{timer.name}` ({when}) starts `{starts}`: {_SCHEDULE}")
+    for job in host.cron:
+        is_of_system = job.package is not None or re.search(
+            r"run-parts|/usr/lib|anacron|e2scrub|logrotate|/usr/sbin/", job.command)  # fmt: skip
+        if not is_of_system:
+            found.decide.append(
+                f"cron `{job.command}` ({job.schedule}, as {job.user}; {job.where}): {_SCHEDULE}"
+            )
+
+
+def _ago(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
