@@ -5,8 +5,13 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import boto3
+import botocore.config
 import pytest
+from botocore.exceptions import ClientError
 
+from hikkoshi.aws.access import calling
+from hikkoshi.base.errors import AwsRefused
 from hikkoshi.ship import normal
 from hikkoshi.ship.changes import compare
 from hikkoshi.ship.failures import failed_tasks, is_hopeless
@@ -214,3 +219,44 @@ def test_where_a_rollback_goes():
     assert (chosen.task_definition, chosen.stops) == ("arn:…/web:2", True)
     assert choose_target(steady, good[:1], None) is None
     assert choose_target(steady, good, "arn:…/web:9").task_definition == "arn:…/web:9"
+
+
+def answered(code, message):
+    class Client:
+        def call(self, **_):
+            details = {"Error": {"Code": code, "Message": message}}
+            raise ClientError(details, "UpdateService")
+
+    return Client().call
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "says"),
+    [
+        ("AccessDeniedException",
+         "User: arn:aws:iam::1:user/me is not authorized to perform: ecs:UpdateService on "
+         "resource: arn:aws:ecs:r:1:service/c/web because no identity-based policy allows it",
+         ["arn:aws:iam::1:user/me may not call ecs:UpdateService on arn:aws:ecs:r:1:service/c/web",
+          '{"Effect": "Allow", "Action": "ecs:UpdateService", '
+          '"Resource": "arn:aws:ecs:r:1:service/c/web"}']),
+        ("ExpiredTokenException", "The security token included in the request is expired",
+         ["the credentials have expired", "aws sso login"]),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.",
+         ["AWS does not know these credentials", "aws sts get-caller-identity"]),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_mends_it(code, message, says):
+    with pytest.raises(AwsRefused) as caught:
+        calling("ecs:UpdateService", answered(code, message))
+    for words in says:
+        assert words in str(caught.value)
+
+
+def test_a_region_that_is_none_is_said():
+    config = botocore.config.Config(retries={"max_attempts": 0}, connect_timeout=1)
+    ecs = boto3.client("ecs", region_name="eu-nowhere-1", aws_access_key_id="x",
+                       aws_secret_access_key="y", config=config,
+                       endpoint_url="https://ecs.eu-nowhere-1.invalid")  # fmt: skip
+    with pytest.raises(AwsRefused) as caught:
+        calling("ecs:ListClusters", ecs.list_clusters)
+    assert "does AWS have that region" in str(caught.value)

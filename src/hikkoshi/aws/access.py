@@ -20,6 +20,7 @@ import botocore.config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
@@ -136,6 +137,11 @@ def _call(operation: str, call: Callable[..., Any], parameters: dict[str, Any]) 
         raise AwsRefused(
             f"{operation} could not be called: {error}",
             fix="run `aws configure` or `aws sso login`, or give --profile",
+        ) from error
+    except EndpointConnectionError as error:
+        raise AwsRefused(
+            f"{operation} could not be called: {error}",
+            fix="is there a network, and does AWS have that region? `aws ec2 describe-regions`",
         ) from error
     except BotoCoreError as error:
         raise AwsRefused(f"{operation} could not be called: {error}") from error

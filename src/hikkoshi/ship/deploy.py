@@ -286,7 +286,9 @@ class Deployer:
         ours = self._find_record(ours)
         ended = self._watcher.watch(ours, deadline, gives_up=True)
         has_before = live.service is not None and len(live.service["deployments"]) > 0
-        if ended.state is State.HOPELESS and self.options.rolls_back and has_before:
+        if ended.state is State.HOPELESS and not has_before:
+            self.show.say("there is no earlier deployment to go back to; ECS goes on trying")
+        elif ended.state is State.HOPELESS and self.options.rolls_back:
             ended = self._take_back(ours, ended, deadline)
         return self._end(ended, front)
 

@@ -80,7 +80,9 @@ class Reader:
                     return
                 raise
             for event in answer["events"]:
-                if event["eventId"] in self._seen:
+                # Asked for by prefix; a local region answers with every stream of the group.
+                is_ours = event["logStreamName"].startswith(prefix)
+                if event["eventId"] in self._seen or not is_ours:
                     continue
                 self._seen.add(event["eventId"])
                 task = short(event["logStreamName"])

@@ -55,6 +55,8 @@ class Revision:
     enable_execute_command: bool
     propagate_tags: str
     created_at: float
+    platform_asked: str = "LATEST"
+    """What the service shows; its deployments and tasks show what that meant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def service_shape(service: ServiceRecord, store: Store, include: list[str]) -> d
     )
     if revision is not None:
         shape.update(_revision_members(revision))
+        shape["platformVersion"] = revision.platform_asked
         shape["enableExecuteCommand"] = revision.enable_execute_command
         shape["propagateTags"] = revision.propagate_tags
         shape["loadBalancers"] = list(revision.load_balancers)

@@ -164,6 +164,7 @@ def make_revision(
         enable_execute_command=bool(parameters.get("enableExecuteCommand")),
         propagate_tags=parameters.get("propagateTags") or "NONE",
         created_at=plane.clock.now(),
+        platform_asked=parameters.get("platformVersion") or "LATEST",
     )
 
 
@@ -190,6 +191,7 @@ def next_revision(
         changes["network_configuration"] = check_network(parameters["networkConfiguration"])
     if parameters.get("platformVersion"):
         changes["platform_version"] = check_platform(parameters["platformVersion"])
+        changes["platform_asked"] = parameters["platformVersion"]
     entries = parameters.get("loadBalancers")
     if entries is not None or definition.arn != current.definition_arn:
         # A new task definition must still have the container and port that is balanced to.
