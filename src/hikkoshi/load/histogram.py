@@ -50,21 +50,27 @@ class Histogram:
         """All of them at once, at a tenth of what one alone costs. None may be below nought.
 
         also: another histogram of the same durations."""
+        if any(durations):
+            self.extend_ns([int(seconds * 1e9) for seconds in durations], also)
+        elif durations:
+            self._take([0] * len(durations), 0, 0.0, 0.0, also)
+
+    def extend_ns(self, durations: Sequence[int], also: Histogram | None = None) -> None:
+        """The same of whole nanoseconds."""
         if not durations:
             return
-        lowest, highest = min(durations), max(durations)
-        total_ns = 0
-        if highest == 0:
-            cells = [0] * len(durations)
-        else:
-            nanoseconds = [int(seconds * 1e9) for seconds in durations]
-            total_ns = sum(nanoseconds)
-            # cell_of, written out: this runs several times a request.
-            cells = [
-                value if value < 2048 else
-                ((shift := value.bit_length() - 11) << 10) + (value >> shift)
-                for value in [each // 1000 for each in nanoseconds]
-            ]  # fmt: skip
+        # cell_of, written out: this runs several times a request.
+        cells = [
+            value if value < 2048 else
+            ((shift := value.bit_length() - 11) << 10) + (value >> shift)
+            for value in [each // 1000 for each in durations]
+        ]  # fmt: skip
+        self._take(cells, sum(durations), min(durations) / 1e9, max(durations) / 1e9, also)
+
+    def _take(
+        self, cells: list[int], total_ns: int, lowest: float, highest: float,
+        also: Histogram | None,
+    ) -> None:  # fmt: skip
         for histogram in (self,) if also is None else (self, also):
             histogram.cells.update(cells)
             histogram.count += len(cells)

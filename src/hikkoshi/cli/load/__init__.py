@@ -6,7 +6,7 @@ import click
 
 from hikkoshi.cli.load.attack import attack
 from hikkoshi.cli.load.options import EXAMPLES
-from hikkoshi.cli.load.results import export, report
+from hikkoshi.cli.load.results import encode, export, plot, report
 
 
 class _AttackByDefault(click.Group):
@@ -29,5 +29,5 @@ def load() -> None:
     """
 
 
-for _command in (attack, report, export):
+for _command in (attack, report, plot, encode, export):
     load.add_command(_command)
