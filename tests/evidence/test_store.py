@@ -12,6 +12,7 @@ import pytest
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.evidence.build import build_store
 from hikkoshi.evidence.store import EvidenceStore
+from hikkoshi.findings.judge import judge
 from hikkoshi.model.evidence import SCHEMA_VERSION, TABLES
 
 DOCS = Path(__file__).parents[2] / "docs" / "evidence.md"
@@ -146,3 +147,33 @@ def test_the_documentation_has_every_column():
     for table, columns in TABLES.items():
         documented = re.findall(r"^\| `(\w+)` \| (\w+) \|", sections[table], re.MULTILINE)
         assert dict(documented) == columns, table
+
+
+def test_an_older_run_is_read_with_what_came_later_empty(tmp_path):
+    """As schema 1 was: fewer tables, and `task_events` without the task's address."""
+    path = tmp_path / "old.duckdb"
+    since_2 = {
+        "database_sessions", "table_scans", "scan_plans", "container_ends", "listening", "network",
+        "name_queries", "load_steps",
+    }  # fmt: skip
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE meta AS SELECT 'schema_version' AS key, '1' AS value")
+        for table, columns in TABLES.items():
+            if table not in since_2:
+                kept = {
+                    k: v for k, v in columns.items() if (table, k) != ("task_events", "address")
+                }
+                declared = ", ".join(f'"{name}" {kind}' for name, kind in kept.items())
+                connection.execute(f'CREATE TABLE "{table}" ({declared})')
+        connection.execute("INSERT INTO task_events (t, task) VALUES (1, 'a')")
+        connection.execute("INSERT INTO trials VALUES ('steady', 0, 9, 'held', '')")
+    before = path.read_bytes()
+    with EvidenceStore.open(path) as store:
+        assert store.rows("SELECT task, address FROM task_events") == [("a", None)]
+        for table in since_2:
+            assert not store.has_rows(table)
+        judgement = judge(store)
+    assert not judgement.findings
+    older = [r for r in judgement.not_judged if "recorded before" in r.why]
+    assert {"ignores-sigterm", "binds-localhost"} <= {r.rule for r in older}
+    assert path.read_bytes() == before

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import re
 
 import pytest
@@ -77,38 +76,6 @@ def test_share_of_the_limit(made_run, most, expected):
     made_run.trial("steady", 0, 20)
     files(made_run, 0, 20, lambda t: most if t > 1 else 20, limit=1024)
     assert certainty(made_run.judge_by(rule)) is expected
-
-
-def test_a_leak_is_likely_far_below_the_limit(made_run):
-    made_run.trial("soak", 0, 20)
-    files(made_run, 0, 30, lambda t: 30 + min(t, 20) * 5)
-    (finding,) = made_run.judge_by(rule)
-    assert finding.certainty is Certainty.LIKELY
-    assert "does not close" in finding.summary
-    assert "130 still open when the load was over" in finding.evidence[-1].value
-
-
-def test_what_closes_after_the_load_is_no_leak(made_run):
-    made_run.trial("soak", 0, 20)
-    files(made_run, 0, 30, lambda t: 30 + t * 5 if t <= 20 else 32)
-    assert made_run.judge_by(rule) is None
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_noisy_pool_that_fills_up_is_no_leak(new_run, seed):
-    rng = random.Random(seed)
-    run = new_run()
-    run.trial("steady", 0, 20)
-    run.trial("soak", 20.5, 50)
-    files(run, 0, 60, lambda t: 30 + min(t, 4) * 15 + rng.randrange(25))
-    assert run.judge_by(rule) is None
-
-
-def test_overload_may_open_many(made_run):
-    made_run.trial("steady", 0, 20)
-    made_run.trial("overload", 20, 40)
-    files(made_run, 0, 50, lambda t: 30 + max(0, t - 20) * 20)
-    assert made_run.judge_by(rule) is None
 
 
 def test_without_counts_it_does_not_judge(new_run):

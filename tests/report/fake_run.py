@@ -64,10 +64,47 @@ def record(directory: Path, *, healthy: bool, seed: int = 1, rate: float = 100.0
         _probes(recorder, healthy)
         _traces(recorder, rng, healthy)
         _tasks(recorder, healthy)
+        _life(recorder)
+        _logs(recorder)
+
+
+def start_of(trial: str) -> float:
+    return next(t_start for name, _, t_start, _ in programme() if name == trial)
+
+
+def _life(recorder):
+    """Tasks that listen soon and end well, and a service whose tables have their indexes."""
+    for task in TASKS:
+        recorder.record(
+            "listening", t=T0 - 14, task=task, family="genba", address="0.0.0.0", port=8080
+        )
+    for trial in ("kill-task", "rolling-deploy"):
+        recorder.record(
+            "container_ends", t=start_of(trial) + 5, task=TASKS[0], family="genba",
+            container="app", is_essential=True, exit_code=0, is_out_of_memory=False,
+            t_signalled=start_of(trial) + 3, signal="SIGTERM", has_handler=True, was_killed=False,
+            asked_grace_s=30, grace_s=5,
+        )  # fmt: skip
+    for mark, scans in (("before", 0), ("after", 3)):
+        recorder.record(
+            "table_scans", t=T0, mark=mark, instance="genba-1", table_name="public.sites",
+            seq_scans=scans, seq_rows=30 * scans, index_scans=100, live_rows=30,
+        )  # fmt: skip
+
+
+def _logs(recorder):
+    t = start_of("steady") + 1
+    for number in range(60):
+        line = f"GET /reports 200 request {number:05d}"
+        at = t + number / 10
+        recorder.record("logs", t=at, task=TASKS[0], container="app", stream="stdout", line=line)
+        record = json.dumps({"message": line, "service": "genba"})
+        recorder.record("delivered_logs", t=at + 1, destination="datadog", record=record)
 
 
 def _load(recorder, rng, trial, t_start, t_end, rate):
     count = int((t_end - t_start) * rate)
+    recorder.record("load_steps", trial=trial, t_start=t_start, t_end=t_end, rate=rate)
     for k in range(count):
         t = t_start + k / rate
         far = t - t_start
@@ -104,6 +141,7 @@ def _samples(recorder, rng, healthy, rate):
     sessions, deadlocks, cpu, files = 40, 0, dict.fromkeys(TASKS, 1.0), 30.0
     t = T0
     soak = next(row for row in programme() if row[0] == "soak")
+    moved = start_of("failover") + 4
     while t < end:
         loaded = _is_loaded(t)
         if loaded:
@@ -116,7 +154,7 @@ def _samples(recorder, rng, healthy, rate):
         recorder.record(
             "database",
             t=t,
-            instance="genba-1",
+            instance="genba-1" if t < moved else "genba-2",
             role="writer",
             sessions=sessions,
             deadlocks=deadlocks,
@@ -139,7 +177,9 @@ def _samples(recorder, rng, healthy, rate):
                 cpu_s=cpu[task] * 0.9,
                 open_files=int(files + rng.randrange(6)),
                 open_files_limit=1024,
+                memory_bytes=(60 << 20) + rng.randrange(1 << 20),
             )
+            recorder.record("network", t=t, task=task, family="genba", opened=20, failed=0)
             recorder.record(
                 "usage",
                 t=t,
@@ -267,7 +307,15 @@ def build(directory: Path, *, healthy: bool, seed: int = 1) -> EvidenceStore:
         [],
         directory / "evidence.duckdb",
         service="genba",
-        meta={"maximum_tasks": "4"},
+        meta={
+            "maximum_tasks": "4",
+            "container": "app",
+            "container_port": "8080",
+            "start_s": "20",
+            "log_mode": "non-blocking",
+            "log_destination": "datadog",
+            "left_out": "",
+        },
     )
 
 

@@ -305,6 +305,6 @@ def test_the_page_draws_itself_in_a_browser(tmp_path, runs):
     )
     drawn = Page(done.stdout)
     lines = [a for tag, a in drawn.tags if tag == "path" and "line" in (a.get("class") or "")]
-    assert len(lines) == 9 and all(a["d"].count("L") > 3 and "NaN" not in a["d"] for a in lines)
+    assert len(lines) == 10 and all(a["d"].count("L") > 3 and "NaN" not in a["d"] for a in lines)
     assert len([1 for tag, a in drawn.tags if tag == "line" and a.get("class") == "mark"]) == 10
     assert "Content Security Policy" not in done.stderr and "Uncaught" not in done.stderr

@@ -9,6 +9,7 @@ from fake_run import build, verdict_of
 from hikkoshi.base.errors import BadInput
 from hikkoshi.cli.explain import explain
 from hikkoshi.cli.report import report
+from hikkoshi.findings.registry import RULES
 from hikkoshi.report.json import to_json
 
 
@@ -70,7 +71,7 @@ def test_what_is_not_there_is_said(project, tmp_path, monkeypatch):
 
 def test_explain_lists_and_prints_pages():
     listed = CliRunner().invoke(explain, [], catch_exceptions=False).output
-    assert len(listed.splitlines()) == 5
+    assert len(listed.splitlines()) == len(RULES) >= 29
     page = CliRunner().invoke(explain, ["deadlocks-under-load"], catch_exceptions=False).output
     assert page.startswith("# deadlocks-under-load") and "40P01" in page
     with pytest.raises(BadInput, match="did you mean deadlocks-under-load"):

@@ -12,12 +12,14 @@ from typing import Any
 import hikkoshi
 from hikkoshi.aws.access import Access
 from hikkoshi.base.clock import SystemClock
+from hikkoshi.base.errors import HikkoshiError
 from hikkoshi.cli.programme_plan import Plan
 from hikkoshi.evidence.build import build_store
 from hikkoshi.evidence.recorder import JsonlRecorder
+from hikkoshi.findings.facts import facts_of
 from hikkoshi.findings.judge import judge
+from hikkoshi.findings.registry import OF_A_START
 from hikkoshi.load.results import write_csv
-from hikkoshi.model.project import Project
 from hikkoshi.model.trials import Progress, TrialResult, Verdict
 from hikkoshi.report.html import render_html
 from hikkoshi.report.json import to_json
@@ -43,9 +45,15 @@ def try_all(plan: Plan, run: Path, endpoint: str, progress: Progress) -> Tried:
     access = Access(endpoint, plan.project.settings.region)
     with contextlib.closing(JsonlRecorder(run / "records" / "trials", SystemClock())) as recorder:
         logs = run / "records" / "region" / "logs"
-        home = bring_up(
-            access, plan.project, logs, lambda what: progress.say(f"bringing up: {what}")
-        )
+        try:
+            home = bring_up(
+                access, plan.project, logs, lambda what: progress.say(f"bringing up: {what}")
+            )
+        except HikkoshiError as error:
+            with contextlib.suppress(HikkoshiError):
+                access.ask("flush", {})
+            name_the_cause(plan, run, error)
+            raise
         context = Context(home, plan.project, plan.pace, recorder, progress, run)
         results = run_programme(context, trials_named(plan.trials))
         facts = access.ask("status")
@@ -68,12 +76,11 @@ def conclude(
         [run / "load" / "requests.csv"],
         run / "evidence.duckdb",
         service=plan.project.service,
-        meta=_meta(plan.project),
+        meta=facts_of(plan.project, left_out(plan)),
     )
     with contextlib.closing(store):
         judgement = judge(store)
-        left_out = [name for name in NAMES if name not in plan.trials]
-        readiness, reasons = decide(tried.results, judgement, left_out)
+        readiness, reasons = decide(tried.results, judgement, left_out(plan))
         verdict = Verdict(
             run_id=run_id,
             directory=str(plan.project.directory),
@@ -101,17 +108,21 @@ def conclude(
     return verdict
 
 
-def _meta(project: Project) -> dict[str, str]:
-    """What the rules need to know of the service beside what was measured."""
-    service = project.service_definition
-    desired = int(service.get("desiredCount", 1))
-    percent = int(service.get("deploymentConfiguration", {}).get("maximumPercent", 200))
-    return {
-        "task_cpu": str(project.task_definition.get("cpu", "")),
-        "task_memory": str(project.task_definition.get("memory", "")),
-        "desired_count": str(desired),
-        "database": "none"
-        if project.settings.database is None
-        else project.settings.database.engine,
-        "maximum_tasks": str(desired * percent // 100),
-    }
+def left_out(plan: Plan) -> list[str]:
+    """The trials that the user did not ask for."""
+    return [name for name in NAMES if name not in plan.trials]
+
+
+def name_the_cause(plan: Plan, run: Path, error: HikkoshiError) -> None:
+    """A service that never came up was tried in nothing, but some rules can tell why: what they
+    find is added to the error's words."""
+    with contextlib.suppress(HikkoshiError):
+        store = build_store(
+            [run / "records" / "trials", run / "records" / "region"], [],
+            run / "evidence.duckdb", service=plan.project.service,
+            meta=facts_of(plan.project, left_out(plan)),
+        )  # fmt: skip
+        with contextlib.closing(store):
+            for finding in judge(store, rules=OF_A_START).findings:
+                error.what += f"\n  {finding.rule} ({finding.certainty}): {finding.summary}"
+                error.what += "".join(f"\n    {advice}" for advice in finding.advice[:1])

@@ -302,3 +302,56 @@ def repeated_spans(store: EvidenceStore, at_least: int) -> list[RepeatedSpans]:
         [at_least, at_least, at_least],
     )
     return [RepeatedSpans(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySample:
+    t: float
+    task: str
+    container: str
+    bytes: int
+
+
+def memory_samples(store: EvidenceStore) -> list[MemorySample]:
+    rows = store.rows(
+        """
+        SELECT t, coalesce(task, ''), coalesce(container, ''), memory_bytes
+        FROM usage WHERE memory_bytes IS NOT NULL ORDER BY task, container, t
+        """
+    )
+    return [MemorySample(*row) for row in rows]
+
+
+def memory_peak(store: EvidenceStore, container: str) -> int:
+    row = store.rows("SELECT max(memory_bytes) FROM usage WHERE container = ?", [container])[0]
+    return int(row[0] or 0)
+
+
+def memory_limit(store: EvidenceStore) -> int | None:
+    """Of the service's tasks: the smallest that any had."""
+    row = store.rows("SELECT min(memory_limit_bytes) FROM task_usage")[0]
+    return int(row[0]) if row[0] else None
+
+
+def fullest_unenforced(store: EvidenceStore) -> tuple[float, str, int, int] | None:
+    """(t, family, bytes, limit) of the fullest task whose limit nothing enforces."""
+    rows = store.rows(
+        """
+        SELECT t, coalesce(family, task), memory_bytes, memory_limit_bytes FROM task_usage
+        WHERE memory_is_enforced = false AND memory_limit_bytes > 0 AND memory_bytes IS NOT NULL
+        ORDER BY memory_bytes / memory_limit_bytes DESC LIMIT 1
+        """
+    )
+    return (float(rows[0][0]), str(rows[0][1]), int(rows[0][2]), int(rows[0][3])) if rows else None
+
+
+def database_log_saying(store: EvidenceStore, words: str, window: Window) -> list[DatabaseLogRow]:
+    rows = store.rows(
+        """
+        SELECT t, coalesce(instance, ''), coalesce(sqlstate, ''), coalesce(message, ''),
+               coalesce(detail, ''), coalesce(statement, '')
+        FROM database_log WHERE contains(message, ?) AND t BETWEEN ? AND ? ORDER BY t
+        """,
+        [words, window.t_start, window.t_end],
+    )
+    return [DatabaseLogRow(*row) for row in rows]

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.model.evidence import SCHEMA_VERSION
+from hikkoshi.model.evidence import SCHEMA_VERSION, TABLES
 
 
 class EvidenceStore:
@@ -41,6 +41,7 @@ class EvidenceStore:
         connection.execute("SET threads = 2; SET enable_external_access = false;")
         store = EvidenceStore(connection, path)
         store._check_version()
+        store._complete()
         return store
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -66,6 +67,25 @@ class EvidenceStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _complete(self) -> None:
+        """An older run lacks tables and columns that came later: they are there, and empty, for
+        this connection alone; the file stays as it is."""
+        held: dict[str, set[str]] = {}
+        for table, column in self.rows(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        ):
+            held.setdefault(table, set()).add(column)
+        (catalog,) = self.rows("SELECT current_database()")[0]
+        for table, columns in TABLES.items():
+            missing = [name for name in columns if name not in held.get(table, set())]
+            if not missing:
+                continue
+            nothing = ", ".join(f'NULL::{columns[name]} AS "{name}"' for name in missing)
+            source = f'SELECT *, {nothing} FROM "{catalog}".main."{table}"'
+            if table not in held:
+                source = f"SELECT {nothing} WHERE false"
+            self._connection.execute(f'CREATE TEMP VIEW "{table}" AS {source}')
 
     def _check_version(self) -> None:
         try:

@@ -37,6 +37,9 @@ class Windows:
     def planned(self) -> tuple[Window, ...]:
         return tuple(window for window in self.trials if window.name in PLANNED)
 
+    def named(self, *names: str) -> tuple[Window, ...]:
+        return tuple(window for window in self.trials if window.name in names)
+
     @property
     def own(self) -> tuple[Window, ...]:
         """The run from its first trial to its last, less what ran beside the old home."""

@@ -6,7 +6,7 @@ import difflib
 from importlib import resources
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.findings.judge import RULES
+from hikkoshi.findings.registry import RULES
 
 
 def rule_titles() -> dict[str, str]:

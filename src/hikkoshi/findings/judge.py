@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows, windows_of
-from hikkoshi.findings.rules import (
-    deadlocks_under_load,
-    opens_a_connection_for_each_request,
-    repeats_a_query_for_each_row,
-    runs_out_of_file_descriptors,
-    saturates_task_cpu,
-)
-from hikkoshi.model.findings import Certainty, Finding, Judgement, NotJudged
-
-Verdict = Finding | tuple[Finding, ...] | NotJudged | None
-
-
-class Rule(Protocol):
-    """A module of `rules/`. `judge` reads only the store: findings, None when it looked and all
-    was well, NotJudged when it had nothing to look at."""
-
-    NAME: str
-    TITLE: str
-
-    def judge(self, evidence: EvidenceStore, windows: Windows) -> Verdict: ...
-
-
-RULES: tuple[Rule, ...] = (
-    opens_a_connection_for_each_request,
-    repeats_a_query_for_each_row,
-    deadlocks_under_load,
-    saturates_task_cpu,
-    runs_out_of_file_descriptors,
-)
-
-# Rules about a database, which a service without one cannot break.
-_OF_A_DATABASE = frozenset(
-    rule.NAME
-    for rule in (
-        opens_a_connection_for_each_request,
-        repeats_a_query_for_each_row,
-        deadlocks_under_load,
-    )
-)
+from hikkoshi.findings.registry import CAUSES, RULES
+from hikkoshi.findings.rule import Rule, why_not
+from hikkoshi.model.findings import Certainty, Consequence, Finding, Judgement, NotJudged
 
 _ORDER = {Certainty.FACT: 0, Certainty.LIKELY: 1, Certainty.HINT: 2}
 
@@ -53,19 +17,15 @@ _ORDER = {Certainty.FACT: 0, Certainty.LIKELY: 1, Certainty.HINT: 2}
 def judge(
     evidence: EvidenceStore, windows: Windows | None = None, rules: Iterable[Rule] = RULES
 ) -> Judgement:
-    """All findings, the surest first. Each rule ends up in exactly one of findings, not_judged
-    and clean. The windows are the run's trials unless others are given."""
+    """All findings, the surest first. Each rule ends up in exactly one of findings, not_judged,
+    clean and consequences. The windows are the run's trials unless others are given."""
     within = windows_of(evidence) if windows is None else windows
     findings: list[Finding] = []
     not_judged: list[NotJudged] = []
     clean: list[str] = []
-    has_no_database = evidence.meta().get("database") == "none"
+    meta = evidence.meta()
     for rule in rules:
-        if has_no_database and rule.NAME in _OF_A_DATABASE:
-            why = "the service has no database"
-            not_judged.append(NotJudged(rule.NAME, why, is_applicable=False))
-            continue
-        answer = rule.judge(evidence, within)
+        answer = why_not(rule.NAME, rule.APPLIES, meta) or rule.judge(evidence, within)
         if isinstance(answer, NotJudged):
             not_judged.append(answer)
         elif isinstance(answer, Finding):
@@ -74,5 +34,37 @@ def judge(
             findings.extend(answer)
         else:
             clean.append(rule.NAME)
-    findings.sort(key=lambda finding: _ORDER[finding.certainty])
-    return Judgement(tuple(findings), tuple(not_judged), tuple(clean))
+    causes, consequences = gather(findings)
+    causes.sort(key=lambda finding: _ORDER[finding.certainty])
+    return Judgement(tuple(causes), tuple(not_judged), tuple(clean), tuple(consequences))
+
+
+def _root(cause: str, roots: Mapping[str, str]) -> str:
+    """The cause of the cause, to its end; `CAUSES` has no circle, which a test shows."""
+    while cause in roots:
+        cause = roots[cause]
+    return cause
+
+
+def gather(findings: Sequence[Finding]) -> tuple[list[Finding], list[Consequence]]:
+    """Pure: one cause is one finding. What another finding explains becomes a line of that one's
+    details. Only a cause that is fact or likely explains, and not what is itself explained."""
+    sure = {finding.rule for finding in findings if finding.certainty is not Certainty.HINT}
+    explained: list[Consequence] = []
+    kept: list[Finding] = []
+    for finding in findings:
+        cause = next((name for name in CAUSES.get(finding.rule, ()) if name in sure), None)
+        if cause is None:
+            kept.append(finding)
+        else:
+            explained.append(Consequence(finding.rule, cause, finding.summary))
+    roots = {one.rule: one.cause for one in explained}
+    explained = [dataclasses.replace(one, cause=_root(one.cause, roots)) for one in explained]
+    told: set[str] = set()
+    for place, finding in enumerate(kept):
+        own = [one for one in explained if one.cause == finding.rule]
+        if own and finding.rule not in told:
+            told.add(finding.rule)
+            lines = tuple(f"it brings with it {one.rule}: {one.summary}" for one in own)
+            kept[place] = dataclasses.replace(finding, details=(*finding.details, *lines))
+    return kept, explained

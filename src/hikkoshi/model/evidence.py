@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES: dict[str, dict[str, str]] = {
     # One planned stretch of a run: a trial, or a part of one ("steady", "failover", …).
@@ -99,6 +99,40 @@ TABLES: dict[str, dict[str, str]] = {
         "detail": "VARCHAR",
         "statement": "VARCHAR",
     },
+    # Sessions of the application that wait for a lock, block another, or hold a transaction open.
+    "database_sessions": {
+        "t": "DOUBLE",
+        "instance": "VARCHAR",
+        "pid": "INTEGER",
+        "client": "VARCHAR",
+        "state": "VARCHAR",
+        "wait_event_type": "VARCHAR",
+        "wait_event": "VARCHAR",
+        "xact_age_s": "DOUBLE",
+        "state_age_s": "DOUBLE",
+        "blocked_by": "VARCHAR",
+        "query": "VARCHAR",
+    },
+    # pg_stat_user_tables at a mark; all but live_rows cumulative.
+    "table_scans": {
+        "t": "DOUBLE",
+        "mark": "VARCHAR",
+        "instance": "VARCHAR",
+        "table_name": "VARCHAR",
+        "seq_scans": "BIGINT",
+        "seq_rows": "BIGINT",
+        "index_scans": "BIGINT",
+        "live_rows": "BIGINT",
+    },
+    # A sequential scan with a filter in the plan of one of the application's statements.
+    "scan_plans": {
+        "t": "DOUBLE",
+        "queryid": "VARCHAR",
+        "query": "VARCHAR",
+        "table_name": "VARCHAR",
+        "filter": "VARCHAR",
+        "live_rows": "BIGINT",
+    },
     # One container at t. cpu_s, throttled_s, periods and throttled_periods are cumulative.
     "usage": {
         "t": "DOUBLE",
@@ -159,6 +193,49 @@ TABLES: dict[str, dict[str, str]] = {
         "stop_code": "VARCHAR",
         "stopped_reason": "VARCHAR",
         "container_exits": "VARCHAR",
+        "address": "VARCHAR",
+    },
+    # A container that ended. signal: what it was asked to end with, t_signalled when; NULL: it was
+    # not asked. has_handler: whether its first process had a handler for that signal.
+    "container_ends": {
+        "t": "DOUBLE",
+        "task": "VARCHAR",
+        "family": "VARCHAR",
+        "container": "VARCHAR",
+        "is_essential": "BOOLEAN",
+        "exit_code": "INTEGER",
+        "is_out_of_memory": "BOOLEAN",
+        "t_signalled": "DOUBLE",
+        "signal": "VARCHAR",
+        "has_handler": "BOOLEAN",
+        "was_killed": "BOOLEAN",
+        "asked_grace_s": "DOUBLE",
+        "grace_s": "DOUBLE",
+    },
+    # A TCP address that a container's network namespace began to listen on.
+    "listening": {
+        "t": "DOUBLE",
+        "task": "VARCHAR",
+        "family": "VARCHAR",
+        "address": "VARCHAR",
+        "port": "INTEGER",
+    },
+    # A task's TCP counters (/proc/net/snmp), cumulative.
+    "network": {
+        "t": "DOUBLE",
+        "task": "VARCHAR",
+        "family": "VARCHAR",
+        "opened": "BIGINT",
+        "failed": "BIGINT",
+    },
+    # A question that the region's resolver was asked.
+    "name_queries": {"t": "DOUBLE", "client": "VARCHAR", "name": "VARCHAR"},
+    # One stretch of a trial in which one rate was asked for.
+    "load_steps": {
+        "trial": "VARCHAR",
+        "t_start": "DOUBLE",
+        "t_end": "DOUBLE",
+        "rate": "DOUBLE",
     },
     "service_events": {"t": "DOUBLE", "service": "VARCHAR", "message": "VARCHAR"},
     # A target group's targets, counted by health.

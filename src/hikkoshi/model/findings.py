@@ -47,8 +47,19 @@ class NotJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class Consequence:
+    """What a rule saw that another rule's finding explains. cause: that rule's name."""
+
+    rule: str
+    cause: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     findings: tuple[Finding, ...] = ()
     not_judged: tuple[NotJudged, ...] = ()
     clean: tuple[str, ...] = field(default=())
     """Rules that had their evidence and found nothing."""
+    consequences: tuple[Consequence, ...] = ()
+    """What was seen as well, and follows from a finding: it is cured with that."""

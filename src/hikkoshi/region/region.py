@@ -80,7 +80,11 @@ class Region:
         inside = f"http://{ground.gateway}:{API_PORT_INSIDE}"
         clients = region_clients(inside)
         self.recorder = JsonlRecorder(context.record_directory, clock)
-        self.names = DnsServer()
+        self.names = DnsServer(
+            heard=lambda client, name: self.recorder.record(
+                "name_queries", t=clock.now(), client=client, name=name
+            )
+        )
         self.intake = DatadogIntake(ground.state / "intake", self.recorder, clock)
         self.metadata = MetadataServer(clock=clock)
         self.logs = FargateLogDrivers(

@@ -63,9 +63,11 @@ def _judgement(suite: ET.Element, judgement: Judgement) -> None:
         else:
             ET.SubElement(case, "system-out").text = _finding(finding)
     for rule in judgement.not_judged:
-        ET.SubElement(
-            _rule(suite, rule.rule), "skipped", message=visible(f"not judged: {rule.why}")
-        )
+        how = "not judged" if rule.is_applicable else "does not apply"
+        ET.SubElement(_rule(suite, rule.rule), "skipped", message=visible(f"{how}: {rule.why}"))
+    for each in judgement.consequences:
+        case = _rule(suite, each.rule)
+        ET.SubElement(case, "skipped", message=visible(f"follows from {each.cause}"))
     for name in judgement.clean:
         _rule(suite, name)
 

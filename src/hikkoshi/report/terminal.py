@@ -34,9 +34,12 @@ def show(console: Console, verdict: Verdict, report_path: str | None) -> None:
     for finding in verdict.judgement.findings:
         _show_finding(console, finding)
     for rule in verdict.judgement.not_judged:
-        console.print(
-            Text(f"not judged: {visible(rule.rule)}: {visible(rule.why)}", style="yellow")
-        )
+        if rule.is_applicable:
+            console.print(
+                Text(f"not judged: {visible(rule.rule)}: {visible(rule.why)}", style="yellow")
+            )
+    for why, names in _not_applicable(verdict):
+        console.print(Text(f"does not apply ({visible(why)}): {visible(names)}", style="dim"))
     _show_conditions(console, verdict)
     is_ready = verdict.readiness is Readiness.READY
     console.print()
@@ -48,6 +51,15 @@ def show(console: Console, verdict: Verdict, report_path: str | None) -> None:
         console.print(Padding(Text(f"· {visible(reason)}"), (0, 0, 0, 2)))
     if report_path:
         console.print(Text("report  ", style="dim") + Text(visible(report_path)), soft_wrap=True)
+
+
+def _not_applicable(verdict: Verdict) -> list[tuple[str, str]]:
+    """(why, names of rules), one row a reason."""
+    by_reason: dict[str, list[str]] = {}
+    for rule in verdict.judgement.not_judged:
+        if not rule.is_applicable:
+            by_reason.setdefault(rule.why, []).append(rule.rule)
+    return [(why, ", ".join(names)) for why, names in by_reason.items()]
 
 
 def plain_lines(verdict: Verdict, report_path: str | None) -> list[str]:
@@ -67,7 +79,15 @@ def plain_lines(verdict: Verdict, report_path: str | None) -> list[str]:
             lines.append(f"  {one_line(f'{row.what}: {row.value}{threshold}', 400)}")
         lines += [f"  advice: {one_line(advice, 600)}" for advice in finding.advice]
     for rule in verdict.judgement.not_judged:
-        lines.append(f"not judged {one_line(rule.rule)}: {one_line(rule.why)}")
+        if rule.is_applicable:
+            lines.append(f"not judged {one_line(rule.rule)}: {one_line(rule.why)}")
+        else:
+            lines.append(f"does not apply {one_line(rule.rule)}: {one_line(rule.why)}")
+    for each in verdict.judgement.consequences:
+        lines.append(
+            f"consequence {one_line(each.rule)}: of {one_line(each.cause)}: "
+            f"{one_line(each.summary, 400)}"
+        )
     lines += [f"clean {one_line(name)}" for name in verdict.judgement.clean]
     lines += [f"{label}: {text}" for label, text in _conditions(verdict)]
     lines += [f"reason: {one_line(reason, 400)}" for reason in verdict.reasons]

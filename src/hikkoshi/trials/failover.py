@@ -12,6 +12,7 @@ from hikkoshi.trials.faults import NotPossible
 class Failover:
     name = "failover"
     title = "the database fails over to its reader (FailoverDBCluster)"
+    is_over_when_answered = True
     _rds: Any
     _cluster: str
     _writer: str

@@ -15,6 +15,9 @@ from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.sending import Sending, send
 from hikkoshi.trials.watch import is_whole
 
+# A name's TTL is 5 s, and a client that waits out its own timeouts needs about as long again.
+ANSWERS_DEADLINE_S = 14.0
+
 
 @dataclass(frozen=True, slots=True)
 class NotPossible:
@@ -28,6 +31,8 @@ class Fault(Protocol):
 
     name: str
     title: str
+    is_over_when_answered: bool
+    """Whether the load goes on, after all is whole, until no request fails any more."""
 
     def prepare(self, context: Context) -> NotPossible | None: ...
 
@@ -65,6 +70,8 @@ def try_fault(context: Context, fault: Fault) -> TrialResult:
         except HikkoshiError as error:
             return result(fault.name, fault.title, t_start, Outcome.NOT_TRIED, error.what)
         t_whole = _wait_for_the_end(context, fault, sending)
+        if fault.is_over_when_answered:
+            _wait_for_answers(sending)
         sending.pass_time(context.pace.cool_s)
     return _judge(context, fault, sending, t_start, t_injected, t_whole)
 
@@ -79,6 +86,15 @@ def _wait_for_the_end(context: Context, fault: Fault, sending: Sending) -> float
     except DeadlinePassed:
         return None
     return time.time()
+
+
+def _wait_for_answers(sending: Sending) -> None:
+    """A second without a failure, or so long that what still fails will go on failing."""
+    deadline = time.monotonic() + ANSWERS_DEADLINE_S
+    failed = -1
+    while sending.failed() != failed and time.monotonic() < deadline:
+        failed = sending.failed()
+        sending.pass_time(1.0)
 
 
 def _judge(

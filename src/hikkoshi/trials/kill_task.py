@@ -12,6 +12,7 @@ from hikkoshi.trials.watch import describe, running_tasks
 class KillTask:
     name = "kill-task"
     title = "one task is stopped (StopTask)"
+    is_over_when_answered = False
     _home: NewHome
     _arn: str
 

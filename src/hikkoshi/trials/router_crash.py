@@ -16,6 +16,7 @@ class RouterCrash:
 
     name = "router-crash"
     title = "the log router of one task crashes (SIGKILL)"
+    is_over_when_answered = False
     _home: NewHome
     _task: str
     _container: str

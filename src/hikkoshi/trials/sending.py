@@ -43,8 +43,22 @@ class Sending:
             if kind is None:
                 self._run.stop(grace_s=self._run.attack.timeout_s)
                 self._summary = self._run.wait()
+                self._record_step()
         finally:
             self._run.close()
+
+    def _record_step(self) -> None:
+        """How long which rate was asked for, from the requests' own times."""
+        times = [r.t_intended for r in self.requests()]
+        if times and max(times) > min(times):
+            length_s = max(times) - min(times)
+            self._context.recorder.record(
+                "load_steps",
+                trial=self._trial,
+                t_start=min(times),
+                t_end=max(times),
+                rate=(len(times) - 1) / length_s,
+            )
 
     def show(self) -> None:
         """Tell the progress what the generator sees; cheap, called from waiting loops."""
@@ -52,6 +66,10 @@ class Sending:
         self._context.progress.live(
             self._trial, Live(live.issued, live.failed_so_far, live.rate, live.p99_s)
         )
+
+    def failed(self) -> int:
+        """Requests that have failed so far."""
+        return self._run.live().failed_so_far
 
     def pass_time(self, seconds: float) -> None:
         """Let the load go on for that long: here time itself is what is waited for."""

@@ -10,10 +10,12 @@ from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import DatabaseSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
+from hikkoshi.findings.rule import PLANNED, Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "opens-a-connection-for-each-request"
 TITLE = "Opens a database connection for each request"
+APPLIES = Applies((Need.DATABASE, Need.LOAD), PLANNED)
 
 # facts/observability.md, own cuts: with a pool 300 requests opened 4 sessions, without one 300.
 FACT_PER_REQUEST = 0.5

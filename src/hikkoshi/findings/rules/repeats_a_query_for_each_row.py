@@ -11,10 +11,12 @@ from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import RepeatedSpans, StatementDelta
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
+from hikkoshi.findings.rule import Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "repeats-a-query-for-each-row"
 TITLE = "Repeats a query for each row (N+1)"
+APPLIES = Applies((Need.DATABASE,))
 
 # facts/observability.md, own cuts beside Sentry's 5 siblings and Scout's 5.
 FACT_CALLS = 10

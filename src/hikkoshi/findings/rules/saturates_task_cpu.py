@@ -12,10 +12,12 @@ from hikkoshi.evidence.queries import TaskSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.fargate.sizes import VALID_CPUS, describe_sizes
+from hikkoshi.findings.rule import PLANNED, Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "saturates-task-cpu"
 TITLE = "The task's CPU is saturated at the planned rate"
+APPLIES = Applies((Need.LOAD,), PLANNED)
 
 # facts/observability.md, own cuts: ≥ 95 % over three windows of 20 s and ≥ 25 % throttled periods.
 ENFORCED_SHARE = 0.95

@@ -29,6 +29,14 @@ def reply(packet: bytes, zone: Zone, *, is_udp: bool) -> bytes:
     return packed
 
 
+def question_of(packet: bytes) -> str:
+    """The name that a packet asks for, without its last dot; "" where there is none."""
+    try:
+        return str(_parse(packet).q.qname).rstrip(".")[:255]
+    except GarbageError:
+        return ""
+
+
 def _parse(packet: bytes) -> DNSRecord:
     try:
         question = DNSRecord.parse(packet)

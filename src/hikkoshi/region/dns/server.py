@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from hikkoshi.base.errors import CannotRun
-from hikkoshi.region.dns.messages import GarbageError, reply
+from hikkoshi.region.dns.messages import GarbageError, question_of, reply
 from hikkoshi.region.dns.zone import Zone
 
 IDLE_S = 10.0
@@ -20,8 +21,12 @@ class DnsServer:
     Use: `server = DnsServer(); await server.start("10.0.0.2")`, then `set`, `set_alias`, `remove`
     at any time, also before the start. Packets that are no questions are dropped and counted."""
 
-    def __init__(self, zone: Zone | None = None) -> None:
+    def __init__(
+        self, zone: Zone | None = None, heard: Callable[[str, str], None] | None = None
+    ) -> None:
+        """heard: told of each question that is answered, as (client's address, name)."""
         self.zone = zone or Zone()
+        self._heard = heard
         self.answered = 0
         self.dropped = 0
         self.port = 0
@@ -64,7 +69,7 @@ class DnsServer:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def answer(self, packet: bytes, *, is_udp: bool) -> bytes | None:
+    def answer(self, packet: bytes, *, is_udp: bool, client: str = "") -> bytes | None:
         """The reply to a packet, or None (counted) where there is to be none."""
         try:
             packed = reply(packet, self.zone, is_udp=is_udp)
@@ -72,6 +77,8 @@ class DnsServer:
             self.dropped += 1
             return None
         self.answered += 1
+        if self._heard is not None and (name := question_of(packet)):
+            self._heard(client, name)
         return packed
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +101,8 @@ class DnsServer:
             async with asyncio.timeout(IDLE_S):
                 (length,) = struct.unpack("!H", await reader.readexactly(2))
                 packet = await reader.readexactly(length)
-            packed = self.answer(packet, is_udp=False)
+            client = str((writer.get_extra_info("peername") or ("",))[0])
+            packed = self.answer(packet, is_udp=False, client=client)
             if packed is None:
                 return
             writer.write(struct.pack("!H", len(packed)) + packed)
@@ -110,6 +118,6 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        packed = self._server.answer(data, is_udp=True)
+        packed = self._server.answer(data, is_udp=True, client=str(addr[0]))
         if packed is not None and self._transport is not None:
             self._transport.sendto(packed, addr)

@@ -12,10 +12,13 @@ import psycopg
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.rds.configuration import ADMIN, ADMIN_DATABASE, REPLICATION
+from hikkoshi.region.rds.scans import Scans
 from hikkoshi.region.rds.server import Server
 from hikkoshi.region.rds.serverlog import LogTail, row_of
 
 INTERVAL_S = 0.5
+MAX_QUERY = 2000
+MOST_SESSIONS = 60
 
 _OURS = f"'{ADMIN_DATABASE}', 'template0', 'template1'"
 
@@ -34,6 +37,29 @@ FROM (SELECT coalesce(sum(sessions), 0)::bigint AS sessions,
       FROM pg_stat_activity
       WHERE backend_type = 'client backend' AND datname NOT IN ({_OURS})) a
 """
+
+# Blockers come along, so that the tree of who waits for whom can be drawn.
+SESSIONS = f"""
+WITH own AS (
+    SELECT pid, host(client_addr) AS client, state, wait_event_type, wait_event, query,
+           extract(epoch FROM clock_timestamp() - xact_start)::float8 AS xact_age_s,
+           extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_age_s,
+           CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{{}}' END AS blockers
+    FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND datname NOT IN ({_OURS})
+)
+SELECT pid, client, state, wait_event_type, wait_event, xact_age_s, state_age_s,
+       array_to_string(blockers, ','), left(query, {MAX_QUERY})
+FROM own
+WHERE state LIKE 'idle in transaction%' OR wait_event_type = 'Lock' OR xact_age_s > 1
+   OR pid IN (SELECT unnest(blockers) FROM own)
+ORDER BY xact_age_s DESC NULLS LAST LIMIT {MOST_SESSIONS}
+"""
+
+SESSION_COLUMNS = (
+    "pid", "client", "state", "wait_event_type", "wait_event", "xact_age_s", "state_age_s",
+    "blocked_by", "query",
+)  # fmt: skip
 
 COLUMNS = (
     "sessions", "deadlocks", "xacts", "connections", "active", "idle", "idle_in_transaction",
@@ -77,6 +103,7 @@ class Sampler:
         self._members = members
         self._recorder = recorder
         self._clock = clock
+        self._scans = Scans(recorder, clock)
         self._tails: dict[str, LogTail] = {}
         self._loop: asyncio.Task[None] | None = None
 
@@ -105,6 +132,9 @@ class Sampler:
                 "queries", t=now, mark=name, queryid=queryid, query=text, calls=calls, rows=count,
                 total_s=seconds,
             )  # fmt: skip
+        for name_of_member, role, server in self._members():
+            if server.is_running:
+                await self._scans.mark(name_of_member, role, server, name)
         self.read_logs()
         return len(rows)
 
@@ -126,10 +156,15 @@ class Sampler:
         try:
             async with asyncio.timeout(2.0):
                 (values,) = await server.ask(ACTIVITY)
+                sessions = await server.ask(SESSIONS)
         except (psycopg.Error, TimeoutError):
             return
         row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
-        self._recorder.record("database", t=self._clock.now(), instance=name, role=role, **row)
+        now = self._clock.now()
+        self._recorder.record("database", t=now, instance=name, role=role, **row)
+        for each in sessions:
+            columns = dict(zip(SESSION_COLUMNS, each, strict=True))
+            self._recorder.record("database_sessions", t=now, instance=name, **columns)
 
     async def _run(self) -> None:
         while True:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
+from hikkoshi.region.engine.port import Exit
 from hikkoshi.region.ports import ContainerState, TaskOrder, TaskState
+from hikkoshi.region.task.containers import Stop
 from hikkoshi.region.task.decisions import StopTask
+from hikkoshi.region.task.definition import ContainerDefinition
 
 
 class Chronicle:
@@ -109,6 +113,27 @@ class Chronicle:
             stop_code=state.stop_code,
             stopped_reason=state.stopped_reason,
             container_exits=json.dumps(exits) if exits else None,
+            address=state.address,
+        )
+
+    def record_end(self, definition: ContainerDefinition, ended: Exit, stop: Stop | None) -> None:
+        """One row for the end of a container's process."""
+        killed = int(signal.SIGKILL) + 128
+        self._recorder.record(
+            "container_ends",
+            t=self._clock.now(),
+            task=self._order.task_id,
+            family=self._family,
+            container=definition.name,
+            is_essential=definition.is_essential,
+            exit_code=ended.code,
+            is_out_of_memory=ended.is_out_of_memory,
+            t_signalled=stop.t_signalled if stop else None,
+            signal=stop.signal if stop else None,
+            has_handler=stop.has_handler if stop else None,
+            was_killed=stop is not None and ended.code == killed,
+            asked_grace_s=stop.asked_grace_s if stop else None,
+            grace_s=stop.grace_s if stop else None,
         )
 
 

@@ -28,6 +28,7 @@ from hikkoshi.region.task.decisions import (
     may_restart,
 )
 from hikkoshi.region.task.definition import ContainerDefinition, HealthCheck
+from hikkoshi.region.task.proc import handles
 
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _LAST_STATUS = {
@@ -47,6 +48,22 @@ class Launch:
     driver: LogDriver
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A container was asked to end. has_handler: whether its first process handles the signal;
+    None where that could not be read. Times in seconds since the epoch."""
+
+    t_signalled: float
+    signal: str
+    has_handler: bool | None
+    asked_grace_s: float
+    grace_s: float
+
+
+Ended = Callable[[ContainerDefinition, Exit, Stop | None], None]
+"""Told of each end of a container's process, restarts included."""
+
+
 class ContainerLife:
     """Calls `on_change` whenever `view` or `state` would answer differently."""
 
@@ -59,6 +76,7 @@ class ContainerLife:
         clock: Clock,
         log_close_s: float,
         on_change: Callable[[], None],
+        on_ended: Ended,
     ) -> None:
         self.definition = definition
         self.created_at: datetime | None = None
@@ -70,6 +88,8 @@ class ContainerLife:
         self._clock = clock
         self._log_close_s = log_close_s
         self._on_change = on_change
+        self._on_ended = on_ended
+        self._stop: Stop | None = None
         self._phase = Phase.WAITING
         self._started: float | None = None
         self._exit_code: int | None = None
@@ -139,8 +159,12 @@ class ContainerLife:
         if self._is_stopping or container is None:
             return
         self._is_stopping = True
-        container.send_signal(container.spec.image.stop_signal)
-        grace_s = self._timers.capped("stop_timeout_s", self.definition.stop_timeout_s)
+        asked_s = self.definition.stop_timeout_s
+        grace_s = self._timers.capped("stop_timeout_s", asked_s)
+        name = container.spec.image.stop_signal
+        has_handler = handles(container.pid, name)
+        self._stop = Stop(self._clock.now(), name, has_handler, asked_s, grace_s)
+        container.send_signal(name)
         self._kill_timer = asyncio.get_running_loop().call_later(grace_s, container.kill)
 
     def kill(self) -> None:
@@ -209,6 +233,7 @@ class ContainerLife:
         watch = asyncio.create_task(self._watch_health(container))
         try:
             ended = await container.wait()
+            self._on_ended(self.definition, ended, self._stop)
             watch.cancel()
             await asyncio.wait(pumps, timeout=self._log_close_s)
             return ended

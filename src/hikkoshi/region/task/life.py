@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from hikkoshi.region.engine.port import Container, ContainerSpec, Sandbox
+from hikkoshi.region.engine.port import Container, ContainerSpec, Exit, Sandbox
 from hikkoshi.region.ports import ContainerFacts, TaskOrder, TaskState
 from hikkoshi.region.task.chronicle import Chronicle, report
-from hikkoshi.region.task.containers import ContainerLife, Launch
+from hikkoshi.region.task.containers import ContainerLife, Launch, Stop
 from hikkoshi.region.task.decisions import (
     ContainerView,
     GiveUp,
@@ -28,6 +28,7 @@ from hikkoshi.region.task.decisions import (
     task_health,
 )
 from hikkoshi.region.task.definition import (
+    ContainerDefinition,
     DefinitionError,
     TaskDefinition,
     read_definition,
@@ -57,6 +58,7 @@ class TaskLife:
                 clock=parts.clock,
                 log_close_s=parts.log_close_s,
                 on_change=self._wake,
+                on_ended=self._record_end,
             )
             for definition in self._definition.containers
         }
@@ -278,6 +280,9 @@ class TaskLife:
     async def _abandon_containers(self) -> None:
         for life in self._containers.values():
             await life.abandon()
+
+    def _record_end(self, definition: ContainerDefinition, ended: Exit, stop: Stop | None) -> None:
+        self._told.record_end(definition, ended, stop)
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from hikkoshi.region.engine.port import SandboxUsage, Usage
 from hikkoshi.region.ports import UsageSample
 from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
+from hikkoshi.region.task.proc import listening_of, opens_of
 
 
 class Sampler:
@@ -27,6 +28,7 @@ class Sampler:
         self._recorder = recorder
         self._clock = clock
         self._every_s = every_s
+        self._listening: dict[str, set[tuple[str, int]]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -68,6 +70,26 @@ class Sampler:
             )
         if usages:
             self._sample_task(task, usages, now)
+            self._sample_network(task, now)
+
+    def _sample_network(self, task: TaskLife, now: float) -> None:
+        """The containers of a task share one network namespace: any of them shows it."""
+        running = next((life.running for life in task.lives() if life.running), None)
+        if running is None:
+            return
+        task_id, family = task.order.task_id, task.definition.family
+        found = listening_of(running.pid)
+        known = self._listening.setdefault(task_id, set())
+        for address, port in sorted(found - known):
+            self._recorder.record(
+                "listening", t=now, task=task_id, family=family, address=address, port=port
+            )
+        known |= found
+        if opens := opens_of(running.pid):
+            self._recorder.record(
+                "network", t=now, task=task_id, family=family, opened=opens.opened,
+                failed=opens.failed,
+            )  # fmt: skip
 
     def _sample_task(self, task: TaskLife, usages: list[Usage], now: float) -> None:
         sandbox = task.sandbox

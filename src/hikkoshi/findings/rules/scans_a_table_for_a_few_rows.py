@@ -1,0 +1,105 @@
+"""Statements that read a whole table to return a few rows of it."""
+
+from __future__ import annotations
+
+import re
+
+from hikkoshi.evidence import database
+from hikkoshi.evidence.database import Scan
+from hikkoshi.evidence.store import EvidenceStore
+from hikkoshi.evidence.windows import Windows
+from hikkoshi.findings.numbers import measured, surest
+from hikkoshi.findings.rule import Applies, Need
+from hikkoshi.model.findings import Certainty, Finding, NotJudged
+
+NAME = "scans-a-table-for-a-few-rows"
+TITLE = "Reads a whole table for a few of its rows"
+APPLIES = Applies((Need.DATABASE, Need.LOAD), ("one-by-one",), since=2)
+
+# Own cuts: of a smaller table a scan is cheap, and the planner's choice.
+LEAST_ROWS = 1000
+FEW_SHARE = 0.05
+# Own cut: the counters must show that such scans were made, not only that they are planned.
+READ_SHARE = 0.5
+
+_GATHERS = re.compile(
+    r"\b(?:count|sum|avg|min|max|bool_or|bool_and|array_agg|string_agg|json_agg|jsonb_agg)\s*\(|"
+    r"\bgroup\s+by\b|\bdistinct\b|\bexists\b",
+    re.IGNORECASE,
+)
+
+
+def certainty_of(scan: Scan) -> Certainty | None:
+    """A statement that gathers rows (count, sum, GROUP BY) may need them all, so it is left
+    alone: how many it returns says nothing of how many it needs."""
+    if scan.live_rows < LEAST_ROWS or scan.calls < 1 or _GATHERS.search(scan.query):
+        return None
+    if scan.rows / scan.calls > FEW_SHARE * scan.live_rows:
+        return None
+    is_counted = scan.scans >= 1 and scan.scanned_rows / scan.scans >= READ_SHARE * scan.live_rows
+    return Certainty.FACT if is_counted else Certainty.LIKELY
+
+
+def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
+    if not database.was_explained(evidence):
+        return NotJudged(NAME, "no endpoint was sent alone between two marks of the statistics")
+    by_table: dict[str, list[tuple[Certainty, Scan]]] = {}
+    for scan in database.scans(evidence):
+        if level := certainty_of(scan):
+            by_table.setdefault(scan.table, []).append((level, scan))
+    return tuple(_finding(table, found) for table, found in by_table.items()) or None
+
+
+def _finding(table: str, found: list[tuple[Certainty, Scan]]) -> Finding:
+    worst = max((scan for _, scan in found), key=lambda scan: scan.calls)
+    numbers = [
+        measured(
+            "rows returned by a call, of the rows that it reads",
+            f"{scan.rows / scan.calls:.1f} of {scan.live_rows} ({scan.calls} calls)",
+            f"at most {FEW_SHARE:.0%} of a table of {LEAST_ROWS} rows or more",
+        )
+        for _, scan in found
+    ]
+    numbers.append(
+        measured(
+            "rows read by sequential scans (pg_stat_user_tables)",
+            f"{worst.scanned_rows} in {worst.scans} scans",
+            f"{READ_SHARE:.0%} of the table in each makes it a fact",
+        )
+    )
+    return Finding(
+        NAME,
+        surest([level for level, _ in found]),
+        table,
+        f"{table} ({worst.live_rows} rows) is read whole for {worst.rows / worst.calls:.0f} rows: "
+        f"no index serves {worst.condition}. The cost grows with the table.",
+        tuple(numbers),
+        _advice(table, worst),
+        tuple(f"{scan.query}\nfilter: {scan.condition}" for _, scan in found),
+    )
+
+
+def columns_of(condition: str) -> tuple[str, ...]:
+    """The names that a plan's filter compares, in its order: what an index would lead with."""
+    found: list[str] = []
+    for name in re.findall(
+        r"\(*(?:\w+\.)?\"?([a-z_]\w*)\"?\)*(?:::[\w ]+)?\)*\s*(?:=|<|>|~~|IS\b)", condition
+    ):
+        if name not in found:
+            found.append(name)
+    return tuple(found)
+
+
+def _advice(table: str, scan: Scan) -> tuple[str, ...]:
+    columns = columns_of(scan.condition)
+    index = (
+        f"CREATE INDEX CONCURRENTLY ON {table} ({', '.join(columns)});"
+        if columns
+        else f"Index the columns of {table} that the filter compares."
+    )
+    return (
+        f"{index} CONCURRENTLY does not block writers; run it outside a transaction.",
+        "If the filter wraps the column (lower(x), x::date, x LIKE '%…'), index the expression "
+        "(or use pg_trgm), or write the condition on the bare column.",
+        "Look at it with EXPLAIN (ANALYZE, BUFFERS) and production's number of rows.",
+    )

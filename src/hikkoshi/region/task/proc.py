@@ -1,0 +1,83 @@
+"""What /proc tells of a container's first process and of its network namespace."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Opens:
+    """TCP connections that were opened to elsewhere and that could not be, both cumulative."""
+
+    opened: int
+    failed: int
+
+
+def handles(pid: int, signal_name: str) -> bool | None:
+    """Whether the process has a handler for the signal. PID 1 of a container without one is not
+    ended by it. None where it cannot be read."""
+    full = signal_name if signal_name.startswith("SIG") else f"SIG{signal_name}"
+    try:
+        number = int(signal.Signals[full])
+        text = (_PROC / str(pid) / "status").read_text()
+    except (OSError, KeyError):
+        return None
+    return is_caught(text, number)
+
+
+def is_caught(status: str, number: int) -> bool | None:
+    for line in status.splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return None
+
+
+def listening_of(pid: int) -> set[tuple[str, int]]:
+    """(address, port) of each TCP socket that listens in the process's network namespace."""
+    found: set[tuple[str, int]] = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            text = (_PROC / str(pid) / "net" / name).read_text()
+        except OSError:
+            continue
+        found |= parse_listening(text)
+    return found
+
+
+def parse_listening(text: str) -> set[tuple[str, int]]:
+    """From /proc/net/tcp or tcp6: addresses are hexadecimal, each 32 bits little-endian."""
+    found: set[tuple[str, int]] = set()
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == _LISTEN:
+            address, _, port = fields[1].partition(":")
+            raw = bytes.fromhex(address)
+            words = b"".join(raw[k : k + 4][::-1] for k in range(0, len(raw), 4))
+            found.add((str(ipaddress.ip_address(words)), int(port, 16)))
+    return found
+
+
+def opens_of(pid: int) -> Opens | None:
+    try:
+        text = (_PROC / str(pid) / "net" / "snmp").read_text()
+    except OSError:
+        return None
+    return parse_opens(text)
+
+
+def parse_opens(text: str) -> Opens | None:
+    """From /proc/net/snmp: a line of names, then one of numbers."""
+    lines = [line.split() for line in text.splitlines() if line.startswith("Tcp:")]
+    if len(lines) < 2:
+        return None
+    values = dict(zip(lines[0], lines[1], strict=False))
+    try:
+        return Opens(int(values["ActiveOpens"]), int(values["AttemptFails"]))
+    except (KeyError, ValueError):
+        return None
