@@ -1,0 +1,13 @@
+CREATE TABLE reports (id int PRIMARY KEY, title text NOT NULL);
+CREATE TABLE items (report_id int NOT NULL, label text NOT NULL);
+CREATE INDEX ON items (report_id);
+CREATE TABLE counters (id int PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE events (id int PRIMARY KEY, account int NOT NULL, kind text NOT NULL);
+CREATE TABLE plain_events (LIKE events);
+INSERT INTO reports SELECT n, 'report ' || n FROM generate_series(1, 200) n;
+INSERT INTO items SELECT n % 200 + 1, 'item ' || n FROM generate_series(1, 800) n;
+INSERT INTO counters SELECT n, 0 FROM generate_series(1, 120) n;
+INSERT INTO events SELECT n, n % 400, 'kind' FROM generate_series(1, 8000) n;
+INSERT INTO plain_events SELECT * FROM events;
+CREATE INDEX ON events (account);
+ANALYZE;
