@@ -164,7 +164,7 @@ def spoil():
     if is_planted("is-killed-for-memory"):
         kept.append(bytearray(b"x" * 12_000_000))
     if PLANTED in ("leaks-file-descriptors", "runs-out-of-file-descriptors"):
-        opened.append(open("/dev/null"))
+        opened.append(os.open("/dev/null", os.O_RDONLY))
     if is_planted("splits-long-lines"):
         print(json.dumps({"event": "large", "body": "y" * 40_000}), flush=True)
     if is_planted("drops-requests-on-stop"):
