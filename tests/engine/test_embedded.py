@@ -169,3 +169,17 @@ def test_nothing_is_left_of_two_hundred_tasks(perform):
 def test_three_containers_of_a_task_start(perform):
     """The figure itself belongs to bench/; here only that it is not off by an order."""
     assert perform("speed")["median"] < 2.0
+
+
+def test_an_image_from_scratch_has_nothing_of_the_machine_beneath(perform):
+    image = {
+        "name": "alone:1",
+        "from_image": "scratch",
+        "include": ["/bin/ls"],
+        "entry_point": ["/bin/ls"],
+    }
+    seen = perform("run_one", "alone:1", ["/bin/ls", "/", "/home"], images=[image])
+    assert seen["code"] == 0, seen
+    out = seen["out"].split()
+    assert {"/:", "bin", "etc", "tmp", "usr"} <= set(out)
+    assert not {"root", "srv", "opt", "boot", "media"} & set(out)

@@ -62,3 +62,14 @@ def parse_share(text: str | float) -> float:
 
 def format_share(share: float) -> str:
     return f"{share * 100:.3g} %"
+
+
+def format_bytes(count: float) -> str:
+    """`812 B`, `3.2 kB`, `41.7 MB`: in thousands, as registries show it."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "Files and images": {
         "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
+        "image": ("hikkoshi.cli.image", "image", "Make and look at images without Docker."),
         "lint": ("hikkoshi.cli.lint", "lint", "Complain about files by line, rule and cure."),
         "iac": ("hikkoshi.cli.iac", "iac", "Write a project's CDK app, or check one."),
     },

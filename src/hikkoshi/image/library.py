@@ -15,11 +15,10 @@ from hikkoshi.image.layers import digest_of_tree, write_files, write_packages
 from hikkoshi.image.names import normalise
 from hikkoshi.image.oci import unpack
 from hikkoshi.image.python_home import PREFIX, PythonHome, write_home
+from hikkoshi.image.recipe import HOST, PYTHON, SCRATCH, Recipes, compose
 from hikkoshi.image.stand_ins import StandIn, match
 from hikkoshi.model.images import EmbeddedImage, ImageNotHere, LocalImage, RootFs
 
-HOST = "localhost/host"
-PYTHON = "localhost/python"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -136,6 +135,9 @@ class LocalLibrary:
         )
 
     def _build(self, image: EmbeddedImage) -> LocalImage:
+        recipes = Recipes(self._project, self._images, self._python)
+        if self._is_whole(image, recipes):
+            return self._build_whole(image, recipes)
         base = self.find(image.from_image)
         layer = self._new_layer()
         if image.copy:
@@ -167,6 +169,29 @@ class LocalLibrary:
             image.user or base.user,
             image.stop_signal,
             base.stand_in,
+        )
+
+    def _is_whole(self, image: EmbeddedImage, recipes: Recipes) -> bool:
+        """Made from scratch: nothing of the machine lies beneath it."""
+        try:
+            return recipes.chain(image)[0].from_image == SCRATCH
+        except ImageNotHere:
+            return False  # A base that is played, or not there: `find` tells.
+
+    def _build_whole(self, image: EmbeddedImage, recipes: Recipes) -> LocalImage:
+        layer = self._new_layer()
+        configuration = compose(recipes, image, layer, shell=False).configuration
+        digest = digest_of_tree(layer, json.dumps(asdict(image), sort_keys=True))
+        return LocalImage(
+            image.name,
+            digest,
+            RootFs(is_on_host=False, layers=(self._keep(layer, digest),)),
+            configuration.entry_point,
+            configuration.command,
+            configuration.environment,
+            configuration.working_directory,
+            configuration.user,
+            image.stop_signal,
         )
 
     def _new_layer(self) -> Path:

@@ -25,7 +25,7 @@ _MAXIMUM_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class _Blobs:
+class Blobs:
     """Reads a blob by its path inside the layout."""
 
     open: Callable[[str], IO[bytes]]
@@ -44,7 +44,7 @@ def unpack(source: Path, name: str, directory: Path) -> LocalImage:
     holds several images, the one tagged `name`, else the first. Owners are not kept: everything
     belongs to the container's user. Raises ImageNotHere."""
     with contextlib.ExitStack() as stack:
-        blobs = _open_layout(source, stack)
+        blobs = open_layout(source, stack)
         configuration, layers = _choose(blobs, name)
         raw = blobs.document(configuration)
         digest = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
@@ -54,7 +54,7 @@ def unpack(source: Path, name: str, directory: Path) -> LocalImage:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             for layer in layers:
-                with blobs.open(layer) as file, _decompressed(file) as plain:
+                with blobs.open(layer) as file, decompressed(file) as plain:
                     _apply(plain, partial, f"{source}: {layer}")
             partial.rename(root)
     return _image(name, f"sha256:{digest}", root, raw.get("config") or {})
@@ -75,7 +75,7 @@ def _image(name: str, digest: str, root: Path, config: Mapping[str, Any]) -> Loc
     )
 
 
-def _open_layout(source: Path, stack: contextlib.ExitStack) -> _Blobs:
+def open_layout(source: Path, stack: contextlib.ExitStack) -> Blobs:
     if source.is_dir():
 
         def open_file(path: str) -> IO[bytes]:
@@ -83,7 +83,7 @@ def _open_layout(source: Path, stack: contextlib.ExitStack) -> _Blobs:
                 raise KeyError(path)
             return (source / path).open("rb")
 
-        return _Blobs(open_file, str(source))
+        return Blobs(open_file, str(source))
     try:
         archive = stack.enter_context(tarfile.open(source))  # noqa: SIM115 (closed by the stack)
     except (OSError, tarfile.TarError) as error:
@@ -100,10 +100,10 @@ def _open_layout(source: Path, stack: contextlib.ExitStack) -> _Blobs:
             raise KeyError(path)
         return member
 
-    return _Blobs(open_member, str(source))
+    return Blobs(open_member, str(source))
 
 
-def _choose(blobs: _Blobs, name: str) -> tuple[str, list[str]]:
+def _choose(blobs: Blobs, name: str) -> tuple[str, list[str]]:
     """(path of the configuration, paths of the layers)."""
     try:
         saved = blobs.document("manifest.json")
@@ -148,7 +148,7 @@ def _blob(digest: str) -> str:
 
 
 @contextlib.contextmanager
-def _decompressed(file: IO[bytes]) -> Any:
+def decompressed(file: IO[bytes]) -> Any:
     magic = file.read(4)
     file.seek(0)
     if magic[:2] == b"\x1f\x8b":

@@ -86,7 +86,9 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(match[1], extras, (match[4] or "").strip())
 
 
-def copy_distribution(distribution: metadata.Distribution, target: Path, binaries: Path) -> None:
+def copy_distribution(
+    distribution: metadata.Distribution, target: Path, binaries: Path, *, is_compiled: bool = True
+) -> None:
     """Its files into `target` (a site-packages), its console scripts into `binaries`.
 
     Files are linked where the file system allows, else copied. What has no byte code gets some, so
@@ -99,7 +101,7 @@ def copy_distribution(distribution: metadata.Distribution, target: Path, binarie
         place = target / relative
         if place.suffix != ".pyc":
             link_or_copy(source, place)
-        if place.suffix == ".py":
+        if place.suffix == ".py" and is_compiled:
             _compile(source, place)
     for point in distribution.entry_points:
         if point.group == "console_scripts":

@@ -21,12 +21,16 @@ class EmbeddedImage:
 
     packages: Python distributions, taken with all they require from the environment that hikkoshi
     runs in. copy: path relative to the project's directory → absolute path in the image.
-    from_image: localhost/host, localhost/python, or another image of the project."""
+    include: absolute paths below `root` (`/`, or a directory of the project or of the machine) that
+    are in the image with exactly what they need.
+    from_image: localhost/host, localhost/python, scratch, or another image of the project."""
 
     name: str
     from_image: str = "localhost/host"
     packages: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    root: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
     entry_point: tuple[str, ...] = ()
@@ -41,6 +45,8 @@ class EmbeddedImage:
             settings.from_,
             settings.packages,
             settings.copy,
+            settings.include,
+            settings.root,
             settings.environment,
             settings.working_directory,
             settings.entry_point,

@@ -22,11 +22,16 @@ class Share(float):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedImageSettings:
-    """How the embedded engine makes an image with nothing pulled. `from_` is written `from`."""
+    """How the embedded engine makes an image with nothing pulled. `from_` is written `from`.
+
+    include: paths of the machine, or of the disk at `root`, that are in the image with exactly
+    what they need to run (see image/stage.py)."""
 
     from_: str = "localhost/host"
     packages: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    root: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
     entry_point: tuple[str, ...] = ()
