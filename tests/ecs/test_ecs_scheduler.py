@@ -96,18 +96,18 @@ def test_every_change_is_in_the_journal(tmp_path: Path) -> None:
         await house.open()
         await house.create(desired=1, loadBalancers=BALANCED)
         await house.settle()
-        await house.ecs.close()
 
     asyncio.run(scenario())
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     kinds = {line["kind"] for line in lines}
-    assert {"cluster", "definition", "revision", "service", "task", "event"} <= kinds
+    assert {"cluster", "definition", "revision", "service", "task"} <= kinds
     newest = [line for line in lines if line["kind"] == "task"][-1]["record"]
     assert newest["state"]["last_status"] == "RUNNING"
     assert newest["targets"][0]["target_group_arn"] == GROUP
     service = [line for line in lines if line["kind"] == "service"][-1]["record"]
     assert service["deployments"][0]["rollout"] == "COMPLETED"
     assert service["is_steady"] is True
+    assert service["events"][0]["message"] == "(service web) has reached a steady state."
 
 
 def test_settled_services_ask_for_nothing() -> None:

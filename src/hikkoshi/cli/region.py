@@ -17,7 +17,7 @@ from hikkoshi.project.load import load_project
 from hikkoshi.region.boot.cleanup import clean_up, find_regions
 from hikkoshi.region.boot.launch import launch
 from hikkoshi.region.boot.settings import LaunchSettings, RegionRecord
-from hikkoshi.region.payload import payload_of
+from hikkoshi.region.payload import JOURNAL, payload_of
 
 _DIRECTORY = click.argument(
     "directory", type=click.Path(path_type=Path, file_okay=False), required=False
@@ -37,6 +37,9 @@ def up(directory: Path | None, port: int, detach: bool, fast: bool, engine: str)
 
     With DIRECTORY, the images that its hikkoshi.yaml describes are known to it. It has a default
     VPC with subnets and a security group, and no account: any key will do.
+
+    A region that was killed comes back with its clusters, task definitions and services when it is
+    started again; one that ended in order, or by `hikkoshi down`, begins empty.
 
     \b
     Examples:
@@ -107,8 +110,17 @@ def down(directory: Path | None, every: bool) -> None:
     if every:
         states += [Path(record.state) for record, _ in find_regions(region_index())]
     for state in dict.fromkeys(states):
-        clean_up(state)
+        gone = clean_up(state)
+        if gone.record is not None:
+            forget(Path(gone.record.record_directory))
+    forget(region_records(directory))
     click.echo("Nothing of it is left.", err=True)
+
+
+def forget(records: Path) -> None:
+    """What a killed region would have brought back is not to come back after `down`."""
+    with contextlib.suppress(OSError):
+        (records / JOURNAL).unlink(missing_ok=True)
 
 
 @click.command()

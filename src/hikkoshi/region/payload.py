@@ -15,6 +15,9 @@ from hikkoshi.model.timers import Timers
 
 ACCOUNT_ID = "123456789012"
 
+JOURNAL = "control-plane.jsonl"
+"""In the directory of records, since the state directory does not outlive a killed region."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectImages:

@@ -35,7 +35,7 @@ from hikkoshi.region.front.fallback import MotoFallback
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
-from hikkoshi.region.payload import Payload, read_payload
+from hikkoshi.region.payload import JOURNAL, Payload, read_payload
 from hikkoshi.region.rds.service import RdsService
 from hikkoshi.region.task.runtime import EcsTaskRuntime
 from hikkoshi.region.task.secrets import BotoSecretStore, region_clients
@@ -123,7 +123,7 @@ class Region:
             recorder=self.recorder,
             account_id=payload.account_id,
             region=payload.region,
-            journal=ground.state / "ecs.jsonl",
+            journal=context.record_directory / JOURNAL,
             door=lambda: ground.open_door(None),
         )
         self.autoscaling = AutoscalingService(

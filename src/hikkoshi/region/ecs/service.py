@@ -12,6 +12,7 @@ from hikkoshi.model.timers import Timers
 from hikkoshi.region.ecs.actions import Actions
 from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.bus import EventBus
+from hikkoshi.region.ecs.journal import Journal
 from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.operations.clusters import ClusterOperations
 from hikkoshi.region.ecs.operations.definitions import DefinitionOperations
@@ -21,6 +22,7 @@ from hikkoshi.region.ecs.operations.services import ServiceOperations
 from hikkoshi.region.ecs.operations.tags import TagOperations
 from hikkoshi.region.ecs.operations.tasks import TaskOperations
 from hikkoshi.region.ecs.plane import ControlPlane
+from hikkoshi.region.ecs.restore import restore
 from hikkoshi.region.ecs.scheduler import ServiceScheduler
 from hikkoshi.region.ecs.sessions import Door, ExecSessions
 from hikkoshi.region.ecs.shapes import is_counted_running
@@ -31,6 +33,9 @@ from hikkoshi.region.ports import LoadBalancers, TaskRuntime
 
 class EcsService:
     """`operations()` for the front; `start()` begins scheduling, `close()` ends it.
+
+    journal: a file; what an earlier, killed region left in it comes back (restore.py), and closing
+    in order removes it.
 
     All of it runs on the region's event loop. Closing leaves the tasks to the runtime, whose
     `close` kills them.
@@ -45,7 +50,11 @@ class EcsService:
         journal: Path | None = None, door: Door | None = None,
     ) -> None:  # fmt: skip
         timers = timers or Timers.as_aws()
-        self._store = Store(clock, recorder or NoRecorder(), journal)
+        kept = Journal(journal) if journal is not None else None
+        self._store = Store(clock, recorder or NoRecorder(), kept)
+        if kept is not None:
+            restore(self._store, kept.read(), clock.now())
+            kept.rewrite(clock.now(), self._store.everything())
         names = Arns(account_id, region)
         self._bus = EventBus(self._store, names, clock)
         self._store.watcher = self._bus

@@ -1,24 +1,21 @@
 """The one place where the control plane's records change.
 
-Every change goes to the journal, if there is one: a JSON-lines file of
-{"t", "kind", "key", "record"}, from which a later start can rebuild the store (reading it back is
-not implemented). Everything is bounded: stopped tasks, inactive services, events, tokens.
+Every change goes to the journal, if there is one, from which a later start rebuilds the store
+(restore.py). Everything is bounded: stopped tasks, inactive services, events, tokens.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from datetime import datetime
-from pathlib import Path
-from typing import IO, Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.fargate import limits
 from hikkoshi.model.evidence import Recorder
+from hikkoshi.region.ecs.journal import Journal, Line
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -34,6 +31,7 @@ MAX_STOPPED_TASKS = 2000
 """AWS keeps stopped tasks for an hour; a crash loop must not eat the memory meanwhile."""
 MAX_SERVICE_DEPLOYMENTS = 200
 MAX_TOKENS = 1000
+JOURNALED_EVENTS = 10
 INACTIVE_KEPT_S = 3600.0
 
 
@@ -46,14 +44,11 @@ class Watcher(Protocol):
 
 
 class Store:
-    def __init__(self, clock: Clock, recorder: Recorder, journal: Path | None = None) -> None:
+    def __init__(self, clock: Clock, recorder: Recorder, journal: Journal | None = None) -> None:
         self.watcher: Watcher | None = None
         self._clock = clock
         self._recorder = recorder
-        self._journal: IO[str] | None = None
-        if journal is not None:
-            journal.parent.mkdir(parents=True, exist_ok=True)
-            self._journal = journal.open("a", encoding="utf-8")
+        self._journal = journal
         self.clusters: dict[str, Cluster] = {}
         self.definitions: dict[str, Definition] = {}
         self.families: dict[str, list[str]] = {}
@@ -90,8 +85,7 @@ class Store:
     def put_service(self, service: ServiceRecord) -> ServiceRecord:
         before = self.services.get(service.arn)
         self.services[service.arn] = service
-        # The events would be written again and again; they have their own lines.
-        self._write("service", service.arn, replace(service, events=()))
+        self._write_service(service)
         if self.watcher is not None:
             self.watcher.service_changed(before, service)
         return service
@@ -116,7 +110,7 @@ class Store:
         event = Event(str(uuid.uuid4()), self._clock.now(), _event_message(service.name, text))
         events = (event, *service.events)[: limits.MAX_EVENTS]
         self.services[service_arn] = replace(service, events=events)
-        self._write("event", service_arn, event)
+        self._write_service(self.services[service_arn])
         self._recorder.record(
             "service_events", t=event.at, service=service.name, message=event.message
         )
@@ -131,8 +125,9 @@ class Store:
         records[record.arn] = record
         while len(records) > MAX_SERVICE_DEPLOYMENTS:
             _, dropped = records.popitem(last=False)
+            self._write("service_deployment", f"{service_arn} {dropped.arn}", None)
             self._drop_revision(service_arn, dropped.target_revision_arn)
-        self._write("service_deployment", record.arn, record)
+        self._write("service_deployment", f"{service_arn} {record.arn}", record)
 
     def change_service_deployment(self, service_arn: str, arn: str, **changes: Any) -> None:
         records = self.service_deployments.get(service_arn, OrderedDict())
@@ -145,19 +140,24 @@ class Store:
         in_use = {d.revision_arn for d in service.deployments} if service else set()
         if revision_arn not in in_use:
             self.revisions.pop(revision_arn, None)
+            self._write("revision", revision_arn, None)
 
     # -- tasks
 
     def put_task(self, task: TaskRecord) -> TaskRecord:
         before = self.tasks.get(task.arn)
-        self.tasks[task.arn] = task
-        if task.service_name is not None:
-            key = (task.cluster_name, task.service_name)
-            self._tasks_by_service.setdefault(key, {})[task.arn] = None
+        self.index_task(task)
         self._write("task", task.arn, task)
         if self.watcher is not None:
             self.watcher.task_changed(before, task)
         return task
+
+    def index_task(self, task: TaskRecord) -> None:
+        """Hold it, without telling anybody."""
+        self.tasks[task.arn] = task
+        if task.service_name is not None:
+            key = (task.cluster_name, task.service_name)
+            self._tasks_by_service.setdefault(key, {})[task.arn] = None
 
     def change_task(self, arn: str, **changes: Any) -> TaskRecord:
         old = self.tasks[arn]
@@ -180,7 +180,8 @@ class Store:
             arns.pop(task.arn, None)
             if not arns:
                 self._tasks_by_service.pop(key, None)
-        self._write("forgotten", task.arn, None)
+        self._write("task", task.arn, None)
+        self._write("tags", task.arn, None)
 
     # -- tags, settings, tokens
 
@@ -189,11 +190,15 @@ class Store:
             self.tags[arn] = tags
         else:
             self.tags.pop(arn, None)
-        self._write("tags", arn, tags)
+        self._write("tags", arn, tags or None)
 
     def put_setting(self, name: str, value: str) -> None:
         self.settings[name] = value
         self._write("setting", name, value)
+
+    def drop_setting(self, name: str) -> None:
+        self.settings.pop(name, None)
+        self._write("setting", name, None)
 
     def put_token(
         self, operation: str, token: str, fingerprint: str, arns: tuple[str, ...]
@@ -226,17 +231,47 @@ class Store:
         if self.services.pop(arn, None) is None:
             return
         for record in self.service_deployments.pop(arn, OrderedDict()).values():
+            self._write("service_deployment", f"{arn} {record.arn}", None)
+            self._write("revision", record.target_revision_arn, None)
             self.revisions.pop(record.target_revision_arn, None)
         self.tags.pop(arn, None)
-        self._write("forgotten", arn, None)
+        self._write("service", arn, None)
+        self._write("tags", arn, None)
+
+    # -- the journal
+
+    def everything(self) -> Iterator[Line]:
+        """What a journal has to hold for `restore` to make this store again."""
+        for cluster in self.clusters.values():
+            yield "cluster", cluster.arn, cluster
+        for definition in self.definitions.values():
+            yield "definition", definition.arn, definition
+        for revision in self.revisions.values():
+            yield "revision", revision.arn, revision
+        for service in self.services.values():
+            yield "service", service.arn, service
+        for service_arn, records in self.service_deployments.items():
+            for record in records.values():
+                yield "service_deployment", f"{service_arn} {record.arn}", record
+        for task in self.tasks.values():
+            yield "task", task.arn, task
+        for arn, tags in self.tags.items():
+            yield "tags", arn, tags
+        for name, value in self.settings.items():
+            yield "setting", name, value
+
+    def _write_service(self, service: ServiceRecord) -> None:
+        # All events would be written again and again; what comes back has the newest few.
+        kept = service.events[:JOURNALED_EVENTS]
+        self._write("service", service.arn, replace(service, events=kept))
 
     def _write(self, kind: str, key: str, record: Any) -> None:
         if self._journal is None:
             return
-        value = asdict(record) if hasattr(record, "__dataclass_fields__") else record
-        line = {"t": self._clock.now(), "kind": kind, "key": key, "record": value}
-        self._journal.write(json.dumps(line, default=_plain, ensure_ascii=False) + "\n")
-        self._journal.flush()
+        now = self._clock.now()
+        self._journal.write(now, kind, key, record)
+        if self._journal.is_long:
+            self._journal.rewrite(now, self.everything())
 
 
 def _event_message(name: str, text: str) -> str:
@@ -244,9 +279,3 @@ def _event_message(name: str, text: str) -> str:
     if text.startswith(","):
         return f"(service {name}{text}"
     return f"(service {name}) {text}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)

@@ -104,7 +104,7 @@ class TagOperations:
 
     async def delete_setting(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         name = parameters["name"]
-        self._store.settings.pop(name, None)
+        self._store.drop_setting(name)
         return {"setting": self._setting(name, _SETTINGS.get(name, ""))}
 
     def _setting(self, name: str, value: str) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""The control plane's journal: every change as a line, read back after the region was killed.
+
+JSON lines of {"t", "kind", "key", "record"}; a later line replaces an earlier one of its key, and a
+null record removes it. A last line that was cut short (the power, SIGKILL in the middle of a write)
+is left out. A region that ends in order removes its journal: only what was killed comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+Line = tuple[str, str, Any]
+"""(kind, key, record): record is a dataclass, a plain value, or None for what is gone."""
+
+COMPACT_AFTER = 20_000
+"""Lines; then the file is written anew with what still holds."""
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """One writer. Lines are with the kernel when `write` returns, so that SIGKILL loses none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        self._lines = 0
+
+    def read(self) -> list[Line]:
+        """The newest of each (kind, key), in the order in which they first appeared."""
+        newest: dict[tuple[str, str], Any] = {}
+        for line in self._path.read_bytes().splitlines():
+            try:
+                document = msgspec.json.decode(line)
+                place = (document["kind"], document["key"])
+                record = document["record"]
+            except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
+                _log.warning("a line of %s is not whole and is left out", self._path)
+                continue
+            if record is None:
+                newest.pop(place, None)
+            else:
+                newest[place] = record
+        return [(kind, key, record) for (kind, key), record in newest.items()]
+
+    @property
+    def is_long(self) -> bool:
+        return self._lines >= COMPACT_AFTER
+
+    def write(self, now: float, kind: str, key: str, record: Any) -> None:
+        self._file.write(_encode(now, kind, key, record))
+        self._lines += 1
+
+    def rewrite(self, now: float, lines: Iterable[Line]) -> None:
+        """Replace the whole, at once or not at all."""
+        beside = self._path.with_suffix(".new")
+        with beside.open("wb") as file:
+            file.writelines(_encode(now, *line) for line in lines)
+        beside.replace(self._path)
+        self._file.close()
+        self._file = self._path.open("ab", buffering=0)
+        self._lines = 0
+
+    def close(self) -> None:
+        """Remove it: what ends in order does not come back."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def _encode(now: float, kind: str, key: str, record: Any) -> bytes:
+    line = {"t": now, "kind": kind, "key": key, "record": record}
+    return msgspec.json.encode(line, enc_hook=str) + b"\n"
+
+
+def restored(lines: Iterable[Line], kinds: dict[str, type]) -> Iterator[Line]:
+    """With each record as its dataclass. One that does not fit (another version wrote it) is left
+    out with a warning, and the rest comes back."""
+    for kind, key, value in lines:
+        if kind not in kinds:
+            continue
+        try:
+            yield kind, key, msgspec.convert(value, kinds[kind])
+        except msgspec.ValidationError as error:
+            _log.warning("%s %s does not come back: %s", kind, key, error)
