@@ -32,7 +32,7 @@ def wait_until_stable(ecs):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("victim", ["door", "region"])
+@pytest.mark.parametrize("victim", ["region", pytest.param("door", marks=pytest.mark.slow)])
 def test_services_return_after_sigkill_and_are_gone_after_down(own, victim):
     ecs = own.client("ecs")
     ecs.create_cluster(clusterName="kept")
