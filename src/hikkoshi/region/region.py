@@ -167,6 +167,7 @@ class Region:
                 "/_hikkoshi/flush": self._flush,
                 "/_hikkoshi/interrupt": self._interrupt,
                 "/_hikkoshi/events": self._events,
+                "/_hikkoshi/reset": self._reset,
             },
             names=(ground.gateway,),
         )
@@ -251,6 +252,10 @@ class Region:
         except (TypeError, ValueError) as error:
             raise BadInput("after and limit must be whole numbers", where="events") from error
         return self.ecs.events(after, max(1, limit))
+
+    async def _reset(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.ecs.reset()
+        return {}
 
     async def _interrupt(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.ecs.interrupt(str(asked.get("task")))

@@ -106,6 +106,13 @@ class EcsService:
         """The newest 5,000 events as EventBridge carries them: bus.EventBus.listing."""
         return self._bus.listing(after, limit)
 
+    def reset(self) -> None:
+        """Stop every task and forget everything, as a new account."""
+        running = [task.arn for task in self._store.tasks.values() if not task.is_stopped]
+        self._store.forget_everything()
+        for arn in running:
+            self._plane.runtime.stop(arn, code="UserInitiated", reason="The region was reset")
+
     # -- ports.ScalableServices
 
     def desired_count(self, cluster: str, service: str) -> int | None:

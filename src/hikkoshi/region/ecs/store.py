@@ -238,6 +238,17 @@ class Store:
         self._write("service", arn, None)
         self._write("tags", arn, None)
 
+    def forget_everything(self) -> None:
+        """As on the first day. Nobody is told of changes."""
+        for holding in (
+            self.clusters, self.definitions, self.families, self.services, self.revisions,
+            self.service_deployments, self.tasks, self._tasks_by_service, self.tags,
+            self.settings, self.tokens,
+        ):  # fmt: skip
+            holding.clear()
+        if self._journal is not None:
+            self._journal.rewrite(self._clock.now(), ())
+
     # -- the journal
 
     def everything(self) -> Iterator[Line]:

@@ -15,7 +15,7 @@ from typing import Any
 from hikkoshi.region.front.dispatch import Dispatcher
 from hikkoshi.region.front.fallback import Environ, MotoFallback, WsgiApplication
 from hikkoshi.region.front.port import Service
-from hikkoshi.region.front.private import PREFIX, PrivateCall, PrivateCalls, is_our_name
+from hikkoshi.region.front.private import PREFIX, RESET, PrivateCall, PrivateCalls, is_our_name
 from hikkoshi.region.front.request import OWN_SERVICES, Request, Route, find_route
 from hikkoshi.region.front.serialize import Response, error_response
 from hikkoshi.region.front.server import HttpServer
@@ -118,6 +118,9 @@ class ApiFront:
             if len(request.body) > MAX_OWN_BODY or request.body is _UNREAD:
                 return _shaped("json", "RequestEntityTooLarge", "the body is too large", 413)
             return self._private.answer(request)
+        if request.method == "POST" and request.path == _MOTO_RESET:
+            # What moto's own users (mock_aws in server mode) mean by it is everything.
+            self._private.run_if_known(RESET)
         route = find_route(request)
         if route.service is None:
             return self._ask_fallback(environ, request, route, protocol)
@@ -167,6 +170,7 @@ class ApiFront:
         return Response(status, headers, body)
 
 
+_MOTO_RESET = "/moto-api/reset"
 _UNREAD = b"(unread: larger than what our own services take)"
 _XML = ("s3", "cloudfront", "route53")
 _STATUSES = frozenset(int(status) for status in HTTPStatus)

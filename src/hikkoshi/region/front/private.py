@@ -17,6 +17,7 @@ from hikkoshi.region.front.request import Request
 from hikkoshi.region.front.serialize import Response
 
 PREFIX = "/_hikkoshi/"
+RESET = "/_hikkoshi/reset"
 
 PrivateCall = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -74,6 +75,12 @@ class PrivateCalls:
         except Exception as fault:
             _log.exception("%s failed", request.path)
             return _refuse(500, "InternalFailure", f"{type(fault).__name__}: {fault}")
+
+    def run_if_known(self, path: str) -> None:
+        """A call of our own making, not a client's. Raises what it raises."""
+        call = self._calls.get(path)
+        if call is not None:
+            self._run(call, {})
 
     def _run(self, call: PrivateCall, parameters: dict[str, Any]) -> dict[str, Any]:
         async def run() -> dict[str, Any]:
