@@ -149,6 +149,18 @@ def test_hikkoshis_own_files_are_read():
         (lambda d: ecspresso(d, {**TASK, "familly": "x"}), "did you mean 'family'?"),
         (lambda d: ecspresso(d, codedeploy={"application_name": "x"}), "is not implemented"),
         (lambda d: ecspresso(d, plugins=[{"name": "cfn"}]), "the plugin 'cfn' is not implemented"),
+        (
+            lambda d: ecspresso(
+                d, service={**SERVICE, "deploymentController": {"type": "CODE_DEPLOY"}}
+            ),
+            "a deploy by CODE_DEPLOY is not implemented",
+        ),
+        (
+            lambda d: ecspresso(
+                d, service={**SERVICE, "deploymentConfiguration": {"strategy": "BLUE_GREEN"}}
+            ),
+            "the deployment strategy BLUE_GREEN is not implemented",
+        ),
         (lambda d: ecspresso(d, timeout="soon"), "'soon' is not a duration"),
         (lambda d: ecspresso(d, clutser="x"), "did you mean 'cluster'?"),
     ],

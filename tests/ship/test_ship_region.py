@@ -12,6 +12,7 @@ import boto3
 import pytest
 from click.testing import CliRunner
 from ship_house import GOOD, HANGS, called
+from throttling import throttling
 
 from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import CannotRun
@@ -282,7 +283,7 @@ def deploys_in_a_child(files) -> int:
 
 def test_killed_at_any_moment_and_run_again_it_is_consistent(files):
     assert files.hikkoshi("deploy").code == 0
-    moments = [random.uniform(0.0, 1.3) for _ in range(5)]
+    moments = [random.uniform(0.0, 1.3) for _ in range(4)]
     for number, moment in enumerate(moments):
         files.write(f"echo {number}; {GOOD}")
         child = deploys_in_a_child(files)
@@ -294,6 +295,22 @@ def test_killed_at_any_moment_and_run_again_it_is_consistent(files):
         assert files.hikkoshi("diff").code == 0, moment
         live = files.live()
         assert [d["rolloutState"] for d in live["deployments"]] == ["COMPLETED"], moment
-    assert len(files.revisions()) == 6, "nothing was registered twice"
+    assert len(files.revisions()) == 5, "nothing was registered twice"
     with pytest.raises(Exception, match="ParameterNotFound"):
         files.region.client("ssm").get_parameter(Name=lock.name_of(files.cluster, "web"))
+
+
+def test_throttling_of_every_second_call_is_survived(files):
+    """Half of them, at random: some calls are refused more often than botocore tries."""
+    assert files.hikkoshi("deploy").code == 0
+    files.write(cpu="512")
+    home = read_home(files.directory, {}, no_access)
+    with throttling(files.region.url) as proxy:
+        access = Access(proxy.url, "ap-northeast-1")
+        calls = Calls(access, files.cluster, files.service)
+        audit = Audit(access, files.directory, None, print)
+        outcome = Deployer(calls, home, Options(120.0, waits=False), Silent(), audit, 1.0).run()
+        assert outcome.exit_code == 0, outcome
+        assert proxy.refused > 3
+    assert files.deployed() == "2"
+    assert files.revisions() == ["1", "2"]

@@ -143,7 +143,12 @@ class Deployer:
         for note in live.notes:
             self.show.say(note)
         if live.changes.is_nothing and not self.options.forces:
-            return self._nothing_to_change(live, deadline)
+            outcome = self._nothing_to_change(live, deadline)
+            if self.options.locks and lock.remove_stale(
+                self.calls.access, self.calls.cluster, self.calls.service
+            ):
+                self.show.say("removed the lock of a deploy that was killed")
+            return outcome
         self._refuse_what_cannot_be(live)
         with contextlib.ExitStack() as undo:
             if self.options.locks:

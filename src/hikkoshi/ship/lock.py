@@ -77,6 +77,20 @@ def held(
             calling("ssm:DeleteParameter", ssm.delete_parameter, Name=name)
 
 
+def remove_stale(access: Access, cluster: str, service: str) -> bool:
+    """What a deploy that was killed left, if it is known to be over. Whether there was one."""
+    name, ssm = name_of(cluster.rsplit("/", 1)[-1], service), access.client("ssm")
+    try:
+        other = _read(ssm, name)
+        if other is None or not other.is_stale:
+            return False
+        calling("ssm:DeleteParameter", ssm.delete_parameter, Name=name)
+    except AwsRefused:
+        # Whoever may not look at locks has taken none.
+        return False
+    return True
+
+
 def _put(ssm: object, name: str, value: str, *, overwrites: bool) -> bool:
     try:
         calling(

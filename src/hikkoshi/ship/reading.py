@@ -139,6 +139,7 @@ class Reader:
         shown = output_member_shape("ecs", "DescribeServices", "services")
         named = _only_input(named, shape, shown)
         check_shape(named, named.data, shape)
+        _refuse_other_ways(named)
         return named, name
 
     def _plugins(self, document: Document) -> dict[str, Function]:
@@ -231,6 +232,23 @@ def find_configuration(place: Path) -> Path:
         f"{place} has neither {OWN} nor ecspresso.yml",
         fix="`hikkoshi init --service S --cluster C -o DIR` writes them from a live service",
     )
+
+
+def _refuse_other_ways(service: Document) -> None:
+    """What could not be tried in the local region is not offered for an account."""
+    kind = (service.data.get("deploymentController") or {}).get("type", "ECS")
+    if kind != "ECS":
+        raise service.refuse(
+            ("deploymentController", "type"), f"a deploy by {kind} is not implemented",
+            "leave deploymentController out: ECS's own rolling deploy",
+        )  # fmt: skip
+    strategy = (service.data.get("deploymentConfiguration") or {}).get("strategy", "ROLLING")
+    if strategy != "ROLLING":
+        raise service.refuse(
+            ("deploymentConfiguration", "strategy"),
+            f"the deployment strategy {strategy} is not implemented",
+            "ROLLING is; traffic is moved by weights with `hikkoshi cutover`",
+        )
 
 
 def _unwrapped(document: Document, key: str) -> Document:
