@@ -14,6 +14,7 @@ import click
 
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.base.units import format_bytes
+from hikkoshi.cli.image_registry import pull, push
 from hikkoshi.image.build import Outcome, build, clear_layout
 from hikkoshi.image.inspect import Inspected, inspect_archive
 from hikkoshi.image.layout_writer import pack
@@ -35,6 +36,10 @@ def image() -> None:
       hikkoshi image build --program ./server -t server:1.4 -o server.tar
       hikkoshi image inspect server.tar
     """
+
+
+image.add_command(push)
+image.add_command(pull)
 
 
 @image.command("build")
