@@ -34,6 +34,7 @@ from hikkoshi.survey.tree import TreeReach
     help="The account from former2's or CloudFormation's output; no credentials.",
 )
 @click.option("--identity", "-i", type=click.Path(path_type=Path), help="The ssh key to use.")
+@click.option("--ssh-config", type=click.Path(path_type=Path), help="Instead of ~/.ssh/config.")
 @click.option("--window", default=5.0, show_default=True, help="Seconds to watch processes for.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds for one round trip.")
 @click.option("--no-files", is_flag=True, help="Do not copy the application's own files.")
@@ -47,6 +48,7 @@ def survey(
     wants_account: bool,
     template: Path | None,
     identity: Path | None,
+    ssh_config: Path | None,
     window: float,
     timeout: float,
     no_files: bool,
@@ -87,7 +89,7 @@ def survey(
     found = Survey(started)
     result: HostSurvey | None = None
     if host is not None or root is not None:
-        reach = _reach(host, root, identity, timeout)
+        reach = _reach(host, root, identity, ssh_config, timeout)
         try:
             result = survey_host(reach, window_s=window, say=say, keep_files=not no_files)
         finally:
@@ -116,11 +118,19 @@ def survey(
     return 0
 
 
-def _reach(host: str | None, root: Path | None, identity: Path | None, timeout: float) -> Reach:
+def _reach(
+    host: str | None,
+    root: Path | None,
+    identity: Path | None,
+    ssh_config: Path | None,
+    timeout: float,
+) -> Reach:
     if root is not None:
         return TreeReach(root)
     assert host is not None
-    return local_reach(timeout) if host == "local" else ssh_reach(host, identity, timeout)
+    if host == "local":
+        return local_reach(timeout)
+    return ssh_reach(host, identity, timeout, ssh_config)
 
 
 def _account(

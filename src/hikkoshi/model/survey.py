@@ -59,6 +59,7 @@ class Unit:
     name: str
     files: tuple[str, ...]
     description: str = ""
+    type: str = ""
     package: str | None = None
     is_enabled: bool = False
     is_active: bool | None = None

@@ -24,6 +24,13 @@ USUAL_PORTS: Mapping[str, int] = {
     "dnsmasq": 53, "squid": 3128, "tinyproxy": 8888, "znc": 6667, "slapd": 389, "vsftpd": 21,
     "tomcat9": 8080, "tomcat10": 8080, "jetty9": 8080, "unbound": 53, "couchdb": 5984,
 }  # fmt: skip
+# What answers 200 when it is well, where the program's own documentation says so.
+USUAL_HEALTH: Mapping[str, str] = {
+    "prometheus": "/-/healthy", "prometheus-alertmanager": "/-/healthy",
+    "prometheus-pushgateway": "/-/healthy", "prometheus-blackbox-exporter": "/-/healthy",
+    "prometheus-node-exporter": "/metrics", "grafana-server": "/api/health", "etcd": "/health",
+    "minio": "/minio/health/live", "consul": "/v1/status/leader", "influxd": "/health",
+}  # fmt: skip
 _PORT_FLAG = re.compile(
     r"^--?(?:p|port|listen|bind|addr|address|http|web\.listen-address|listen-address|"
     r"listen-client-urls|http-port|http-address|b)(?:[= ](.*))?$"
@@ -63,7 +70,7 @@ def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
     command = expand(unit)
     program = _program(host, unit, command)
     port = _port(survey, host, unit, command, program, notebook)
-    health = _health(survey, host, files, port, notebook)
+    health = _health(survey, host, files, port, command, notebook)
     return Chosen(name, unit, files, program, command, port, health)
 
 
@@ -158,9 +165,9 @@ def _port(
     if not found:
         names = [PurePosixPath(command[0]).name] if command else []
         names += [unit.name.removesuffix(".service"), *(p for p in [unit.package] if p)]
-        usual = next((USUAL_PORTS[name] for name in names if name in USUAL_PORTS), None)
-        if usual is not None:
-            found.append((usual, f"it is {names[0]}'s usual port"))
+        usual_of = next((name for name in names if name in USUAL_PORTS), None)
+        if usual_of is not None:
+            found.append((USUAL_PORTS[usual_of], f"it is the usual port of {usual_of}"))
     if not found:
         said = notebook.question(
             "port", f"On which port does {unit.name} listen?", "8080",
@@ -201,7 +208,14 @@ def _proxied(host: Host) -> list[tuple[int, str]]:
     return found
 
 
-def _health(survey: Survey, host: Host, files: Application, port: int, notebook: Notebook) -> str:
+def _health(
+    survey: Survey,
+    host: Host,
+    files: Application,
+    port: int,
+    command: tuple[str, ...],
+    notebook: Notebook,
+) -> str:
     found: list[tuple[str, str]] = []
     path = health_check_path(survey.account, port)
     if path:
@@ -221,6 +235,9 @@ def _health(survey: Survey, host: Host, files: Application, port: int, notebook:
                 if _HEALTH.match(plain) and plain in (files.paths_in_code or (plain,)):
                     found.append((plain, f"{configuration.path} leaves it out of the logs"))
     found += [(path, f"{files.unit}'s own code has it") for path in files.paths_in_code]
+    program = PurePosixPath(command[0]).name if command else ""
+    if program in USUAL_HEALTH:
+        found.append((USUAL_HEALTH[program], f"{program}'s own documentation names it"))
     if found:
         chosen = found[0][0]
         reasons = list(dict.fromkeys(words for path, words in found if path == chosen))

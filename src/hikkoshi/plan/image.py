@@ -167,6 +167,11 @@ def _command(kind: str, chosen: Chosen) -> list[str]:
         first = PurePosixPath(words[0])
         if str(first.parent) in ("/usr/bin", "/bin", "/usr/local/bin"):
             words[0] = "python3" if kind == "python" else first.name
+    if words and PurePosixPath(words[0]).name == "nginx":
+        # In the background it would end its container at once.
+        words = [word.replace("daemon on;", "daemon off;") for word in words]
+        if not any("daemon off;" in word for word in words):
+            words += ["-g", "daemon off;"]
     return words
 
 

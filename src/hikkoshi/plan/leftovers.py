@@ -73,6 +73,7 @@ def find_traces(host: Host, unit: Unit) -> tuple[str, str]:
 def find_leftovers(host: Host, chosen: Chosen, others: Sequence[Unit]) -> Leftovers:
     """others: services that are enabled beside the application."""
     found = Leftovers()
+    _unlike_a_container(host, chosen, found)
     for unit in others:
         name = unit.name.removesuffix(".service")
         base = name.partition("@")[0]
@@ -109,6 +110,28 @@ def find_leftovers(host: Host, chosen: Chosen, others: Sequence[Unit]) -> Leftov
         found.decide.append(f"certificate `{certificate.path}` ({names}, until {end}): the load "
                             "balancer needs it from ACM")  # fmt: skip
     return found
+
+
+def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers) -> None:
+    unit = chosen.unit
+    is_nginx = bool(chosen.command) and chosen.command[0].endswith("/nginx")
+    if unit.type == "forking" and not is_nginx:
+        found.decide.append(
+            f"`{unit.name}` is Type=forking: the program puts itself into the background, and its "
+            "container would end at once: find its option to stay in the foreground"
+        )
+    heard = {s.address for s in host.listeners if s.unit == unit.name and s.port == chosen.port}
+    words = set(chosen.command) | {w.partition(":")[0] for w in chosen.command}
+    if (heard and heard <= {"127.0.0.1", "::1"}) or (
+        not heard and words & {"127.0.0.1", "localhost", "--bind=127.0.0.1", "--listen=127.0.0.1"}
+    ):
+        found.decide.append(
+            "it listens on the loopback alone: the load balancer cannot reach it in a task: let "
+            f"it listen on 0.0.0.0:{chosen.port}"
+        )
+    for directory in unit.before_start:
+        found.decide.append(f"before it starts, the unit runs `{' '.join(directory)}`: an "
+                            "entrypoint, or a step of the image's build")  # fmt: skip
 
 
 def _scheduled(host: Host, chosen: Chosen, found: Leftovers) -> None:

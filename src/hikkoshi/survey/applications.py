@@ -117,9 +117,8 @@ def choose_files(
     total = 0
     lost = [place.path for place in data]
     inside = (e for e in entries.values() if root and e.path.startswith(f"{root}/"))
-    named = (
-        entries[p] for p in files_named(unit) if p in entries and not p.startswith(root or "\0")
-    )
+    outside = (p for p in files_named(unit) if not root or not p.startswith(f"{root}/"))
+    named = (e for p in outside if p in entries for e in _with_target(entries, p))
     for entry in (*sorted(inside, key=lambda e: e.path), *named):
         name = PurePosixPath(entry.path).name
         if entry.kind not in "fl" or _NEEDLESS.search(entry.path):
@@ -136,6 +135,16 @@ def choose_files(
             kept.append(entry.path)
             total += entry.size
     return tuple(kept), left_out
+
+
+def _with_target(entries: Mapping[str, Entry], path: str) -> Iterable[Entry]:
+    """A program that is a link (redis-server is) needs what it leads to."""
+    entry = entries[path]
+    yield entry
+    if entry.kind == "l":
+        place = PurePosixPath(path).parent / entry.link
+        if str(place) in entries and entries[str(place)].kind == "f":
+            yield entries[str(place)]
 
 
 def find_data(

@@ -13,6 +13,7 @@ from hikkoshi.model.survey import (
     Application,
     DataPlace,
     Host,
+    Process,
     Program,
     System,
     Unit,
@@ -193,8 +194,23 @@ def _logs(work: _Work) -> None:
     work.take(Gathered(unseen=tails.unseen))
 
 
+def _processes(work: _Work) -> tuple[Process, ...]:
+    """With the unit that the control group says; where none is seen (a container's host, an old
+    kernel), that of the same command line, and its children."""
+    found = read_processes(work.gathered)
+    commands_ = {applications.command_of(unit): unit.name for unit in work.units if unit.commands}
+    units: dict[int, str] = {}
+    named = []
+    for process in found:
+        unit = process.unit or commands_.get(process.arguments) or units.get(process.parent)
+        if unit is not None:
+            units[process.pid] = unit
+        named.append(replace(process, unit=unit))
+    return tuple(named)
+
+
 def _data(work: _Work) -> tuple[DataPlace, ...]:
-    processes = read_processes(work.gathered)
+    processes = _processes(work)
     written = [path for process in processes for path in process.written_files]
     roots = [root for _, root in work.chosen if root]
     roots += [
@@ -211,7 +227,7 @@ def _data(work: _Work) -> tuple[DataPlace, ...]:
 
 def _host(work: _Work) -> Host:
     gathered = work.gathered
-    processes = read_processes(gathered)
+    processes = _processes(work)
     listeners, peers = read_network(gathered, processes)
     data = _data(work)
     libraries = configurations.read_libraries(gathered, work.owners)

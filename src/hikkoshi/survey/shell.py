@@ -234,8 +234,14 @@ def local_reach(timeout_s: float = 60.0) -> ShellReach:
     return ShellReach("this machine", (), timeout_s)
 
 
-def ssh_reach(address: str, identity: Path | None = None, timeout_s: float = 60.0) -> ShellReach:
-    """address: ssh://user@host[:port], or a name of ~/.ssh/config. BadInput if it is neither."""
+def ssh_reach(
+    address: str,
+    identity: Path | None = None,
+    timeout_s: float = 60.0,
+    configuration: Path | None = None,
+) -> ShellReach:
+    """address: ssh://user@host[:port], or a name of ~/.ssh/config (or of `configuration`, which is
+    read instead). BadInput if it is neither."""
     parts = urlsplit(address if "://" in address else f"ssh://{address}")
     try:
         port = parts.port
@@ -270,6 +276,10 @@ def ssh_reach(address: str, identity: Path | None = None, timeout_s: float = 60.
     options += ["-o", f"ControlPath={control}/c"]
     if identity is not None:
         options += ["-i", str(identity), "-o", "IdentitiesOnly=yes"]
+    if configuration is not None:
+        if not configuration.is_file():
+            raise BadInput(f"there is no file {configuration}", where="--ssh-config")
+        options += ["-F", str(configuration)]
     if port:
         options += ["-p", str(port)]
     name = f"{user}@{host}" if user else host

@@ -148,6 +148,7 @@ def _unit(text: _Text, name: str, files: tuple[str, ...], instance: str) -> Unit
         name,
         files,
         one("Unit", "Description"),
+        one(service, "Type"),
         commands=_commands(text.all(service, "ExecStart"), name, instance),
         before_start=_commands(text.all(service, "ExecStartPre"), name, instance),
         user=one(service, "User", "root"),
