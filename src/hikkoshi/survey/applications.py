@@ -117,7 +117,12 @@ def choose_files(
     total = 0
     lost = [place.path for place in data]
     inside = (e for e in entries.values() if root and e.path.startswith(f"{root}/"))
-    outside = (p for p in files_named(unit) if not root or not p.startswith(f"{root}/"))
+    # An interpreter is of the image, not of the application.
+    outside = (
+        p
+        for p in files_named(unit)
+        if not (root and p.startswith(f"{root}/")) and not is_interpreter(p)
+    )
     named = (e for p in outside if p in entries for e in _with_target(entries, p))
     for entry in (*sorted(inside, key=lambda e: e.path), *named):
         name = PurePosixPath(entry.path).name

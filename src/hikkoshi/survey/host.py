@@ -153,7 +153,8 @@ def _applications(work: _Work) -> None:
     named = [path for unit, _ in work.chosen for path in applications.files_named(unit)]
     work.take(work.reach.listing({str(PurePosixPath(p).parent) for p in named}, 1, _MOST_ENTRIES))
     small = [p for p in _kept_of(work) if work.gathered.entries[p].size <= _PROGRAM_LIMIT]
-    work.take(work.reach.read(sorted({*small, *named, *programs}), _PROGRAM_LIMIT))
+    wanted = {path for path in (*small, *named, *programs) if not is_interpreter(path)}
+    work.take(work.reach.read(sorted(wanted), _PROGRAM_LIMIT))
 
 
 def _kept_of(work: _Work) -> list[str]:
