@@ -84,7 +84,8 @@ def live_host(place: Path) -> Iterator[Path]:
         )
         process = subprocess.Popen(
             [*sandbox, "sh", "-c", script, "sh", *program],
-            env={"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": site, "PYTHONHOME": sys.base_prefix, **values},
+            env={"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": site,
+                 "PYTHONHOME": sys.base_prefix, **values},
             start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=(place / "out").open("w"), stderr=(place / "err").open("w"),
         )  # fmt: skip
