@@ -167,6 +167,66 @@ def test_what_someone_else_changes_meanwhile_is_refused_and_shown(files):
     assert files.revisions() == ["1"], "nothing was registered"
 
 
+def test_a_canary_goes_first_and_is_taken_away(files):
+    assert files.hikkoshi("deploy").code == 0
+    files.write(f"sleep 0.3; {BAD}")
+    failed = files.hikkoshi("deploy", "--canary", "20s")
+    assert failed.code == 1
+    assert "container web exited with code 9" in failed.err
+    assert "    web | no database" in failed.err
+    assert files.deployed() == "1", "nothing was deployed"
+    files.write(cpu="512")
+    held = files.hikkoshi("deploy", "--canary", "1s")
+    assert held.code == 0, held.all
+    assert files.deployed() == "3"
+    ecs = files.region.client("ecs")
+    mark = {"cluster": files.cluster, "startedBy": "hikkoshi-canary/web"}
+    assert ecs.list_tasks(**mark)["taskArns"] == []
+    # one that a killed deploy left behind
+    ecs.run_task(**mark, taskDefinition=f"{files.cluster}-web:3", launchType="FARGATE",
+                 networkConfiguration=files.region.network)  # fmt: skip
+    assert files.hikkoshi("deploy").code == 0
+    assert ecs.list_tasks(**mark)["taskArns"] == []
+
+
+def test_behind_a_load_balancer(files):
+    """The canary is a target among the others, and what is verified is what is there."""
+    elb, ec2 = files.region.client("elbv2"), files.region.client("ec2")
+    subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]][:2]
+    vpc = ec2.describe_subnets()["Subnets"][0]["VpcId"]
+    group = elb.create_target_group(
+        Name="canary", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip",
+        HealthyThresholdCount=2, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2,
+    )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+    balancer = elb.create_load_balancer(Name="canary", Subnets=subnets, Scheme="internal",
+        SecurityGroups=files.region.network["awsvpcConfiguration"]["securityGroups"],
+    )["LoadBalancers"][0]["LoadBalancerArn"]  # fmt: skip
+    elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80,
+                        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}])  # fmt: skip
+
+    def write(shell):
+        files.write(shell, portMappings=[{"containerPort": 8080}])
+        path = files.directory / "ecs-service-def.json"
+        service = json.loads(path.read_text())
+        service["loadBalancers"] = [{"targetGroupArn": group, "containerName": "web",
+                                     "containerPort": 8080}]  # fmt: skip
+        path.write_text(json.dumps(service))
+
+    serves = "exec python3 -m http.server 8080 --directory /tmp"
+    write(serves)
+    assert files.hikkoshi("deploy").code == 0
+    write(f"true; {serves}")
+    said = files.hikkoshi("deploy", "--canary", "1s")
+    assert said.code == 0, said.all
+    assert "it takes 1 of 2 targets" in said.err
+    targets = json.loads(files.hikkoshi("status", "--json").out)["targets"]
+    assert [t["state"] for t in targets].count("healthy") == 1
+    write("sleep 600")
+    unhealthy = files.hikkoshi("deploy")
+    assert unhealthy.code == 4, unhealthy.all
+    assert "failed ELB health checks" in unhealthy.out
+
+
 def test_the_lock(files):
     access = access_of(files)
     with lock.held(access, files.cluster, files.service, "deploys", 60):

@@ -21,13 +21,13 @@ _AUDIT = click.option(
 )
 
 
-def _seconds(text: str | None, otherwise: float) -> float:
+def _seconds(text: str | None, otherwise: float, option: str = "--timeout") -> float:
     if text is None:
         return otherwise
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise BadInput(str(error), where="--timeout") from error
+        raise BadInput(str(error), where=option) from error
 
 
 @click.command(epilog=EXITS)
@@ -43,6 +43,11 @@ def _seconds(text: str | None, otherwise: float) -> float:
     show_default=True,
     help="When new tasks keep failing alike: go back to the last good deployment, or leave it.",
 )
+@click.option(
+    "--canary",
+    metavar="DURATION",
+    help="First one task of it beside the others, for so long, such as 5m.",
+)
 @click.option("--supersede", is_flag=True, help="Deploy over a deployment that is in progress.")
 @click.option("--no-lock", is_flag=True, help="Take no lock (an SSM parameter).")
 @click.option("--break-lock", is_flag=True, help="Take the lock from whoever holds it.")
@@ -50,7 +55,8 @@ def _seconds(text: str | None, otherwise: float) -> float:
 def deploy(
     directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool,
     timeout: str | None, no_wait: bool, dry_run: bool, force_new_deployment: bool,
-    on_failure: str, supersede: bool, no_lock: bool, break_lock: bool, audit_log_group: str | None,
+    on_failure: str, canary: str | None, supersede: bool, no_lock: bool, break_lock: bool,
+    audit_log_group: str | None,
 ) -> None:  # fmt: skip
     """Bring the service of DIRECTORY to what its files say, and judge how that ends.
 
@@ -64,11 +70,13 @@ def deploy(
       hikkoshi deploy --local examples/genba/after
       hikkoshi deploy infra/ --profile production
       TAG=2.1.0 hikkoshi deploy ecspresso.yml --timeout 15m
+      hikkoshi deploy infra/ --canary 5m
     """
     found = opened(directory, is_local, profile, region, prepares=not dry_run)
     options = Options(
         _seconds(timeout, found.home.timeout_s), not no_wait, on_failure == "rollback",
         force_new_deployment, supersede, not no_lock, break_lock,
+        _seconds(canary, 0.0, "--canary") if canary else None,
     )  # fmt: skip
     if dry_run:
         live = look(found.calls, found.home)

@@ -13,6 +13,7 @@ from typing import Any
 from hikkoshi.aws.access import calling
 from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun
 from hikkoshi.project.aws_shapes import input_shape
+from hikkoshi.ship import canary as canaries
 from hikkoshi.ship import changes as changing
 from hikkoshi.ship import lock, normal
 from hikkoshi.ship.audit import Audit
@@ -38,6 +39,7 @@ class Options:
     supersedes: bool = False
     locks: bool = True
     breaks_lock: bool = False
+    canary_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Deployer:
                 self.calls.access, self.calls.cluster, self.calls.service
             ):
                 self.show.say("removed the lock of a deploy that was killed")
+            self._take_left_canaries_away(live)
             return outcome
         self._refuse_what_cannot_be(live)
         with contextlib.ExitStack() as undo:
@@ -162,6 +165,14 @@ class Deployer:
                 )  # fmt: skip
                 self._refuse_if_changed(live)
             return self._change(live, deadline)
+
+    def _take_left_canaries_away(self, live: Live) -> None:
+        if live.service is not None:
+            left = canaries.left_over(self.calls)
+            balancers = [
+                b for b in live.service.get("loadBalancers", []) if b.get("targetGroupArn")
+            ]
+            canaries.take_away(self.calls, left, balancers, self.show, self.every_s)
 
     def _nothing_to_change(self, live: Live, deadline: float) -> Outcome:
         assert live.service is not None
@@ -229,7 +240,33 @@ class Deployer:
             service_changes=sorted(live.changes.service or {}),
         )  # fmt: skip
         self._watcher.skip_events(live.service)
+        self._take_left_canaries_away(live)
         definition = self._definition(live)
+        with contextlib.ExitStack() as undo:
+            if self.options.canary_s is not None:
+                self._send_canary(live, definition, self.options.canary_s, undo)
+            return self._send(live, definition, deadline)
+
+    def _send_canary(
+        self, live: Live, definition: str, hold_s: float, undo: contextlib.ExitStack
+    ) -> None:
+        if live.service is None:
+            self.show.say("no canary: there is no service yet")
+            return
+        try:
+            undo.enter_context(
+                canaries.canary(
+                    self.calls, live.service, definition, hold_s, self.show, self.every_s
+                )
+            )
+        except canaries.CanaryFailed as error:
+            self.audit.note(
+                "deploy ended", cluster=self.calls.cluster, service=self.calls.service,
+                task_definition=short(definition), outcome="failed", reason=error.what,
+            )  # fmt: skip
+            raise
+
+    def _send(self, live: Live, definition: str, deadline: float) -> Outcome:
         service = self._create(definition) if live.service is None else self._update(
             live, definition)  # fmt: skip
         self._tag(service, live)

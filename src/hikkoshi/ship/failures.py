@@ -57,7 +57,7 @@ def failed_tasks(tasks: Iterable[Document], deployment: str) -> list[FailedTask]
     A task that was stopped by a person, by scaling or by a newer deployment has not failed."""
     found = [task for task in tasks if task.get("startedBy") == deployment and _has_failed(task)]
     found.sort(key=lambda task: str(task.get("stoppingAt") or task.get("stoppedAt") or ""))
-    return [_read(task) for task in found]
+    return [read_failed(task) for task in found]
 
 
 def is_hopeless(failed: Sequence[FailedTask], is_one_well: bool) -> bool:
@@ -108,7 +108,8 @@ def _has_failed(task: Document) -> bool:
     return code == "ServiceSchedulerInitiated" and reason.startswith("Task failed")
 
 
-def _read(task: Document) -> FailedTask:
+def read_failed(task: Document) -> FailedTask:
+    """Of a task of DescribeTasks that has ended."""
     culprit = _culprit(task)
     started, ended = task.get("startedAt"), task.get("stoppingAt") or task.get("stoppedAt")
     return FailedTask(
