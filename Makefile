@@ -43,5 +43,8 @@ format: .venv/.ready-dev              ## let ruff rewrite
 bench: .venv/.ready-dev               ## the measures, as ratios, on this machine
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
+corpus: .venv/.ready-dev              ## the rules on services with planted defects, all of them
+	@$(BIN)/python tests/corpus/measure.py $(ARGS)
+
 clean:                     ## remove what was made here
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,9 @@
 """The whole corpus: `make corpus`. Prints a table, and with --write puts it into docs/rules/.
 
-    python tests/corpus/measure.py [--write] [--only WORD]… [--label TEXT]
+    python tests/corpus/measure.py [--write] [--only WORD]… [--label TEXT] [--rows FILE]
+
+--rows: results are added to FILE, and what is in it already is not rehearsed again, so that a run
+can be taken up where it was broken off.
 
 Exit codes: 0 every planted defect was named and no twin has a fact, 1 otherwise.
 """
@@ -13,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,28 +30,32 @@ START, END = "<!-- corpus: begin -->", "<!-- corpus: end -->"
 
 @dataclass(frozen=True)
 class Row:
-    case: Case
-    planted: Named
-    twin: Named
+    """found: fact, likely, hint, consequence (of a cause that was named) or missed. others: facts
+    about the planted service that are not the planted one. on_twin: facts on the repaired one."""
 
-    @property
-    def found(self) -> str:
-        return self.planted.certainty(self.case.rule) or "missed"
-
-    @property
-    def others(self) -> list[str]:
-        """Facts about the planted service that are not the planted one."""
-        return sorted(self.planted.facts - {self.case.rule})
-
-    @property
-    def on_twin(self) -> list[str]:
-        return sorted(self.twin.facts)
+    name: str
+    language: str
+    rule: str
+    found: str
+    others: list[str]
+    on_twin: list[str]
 
 
-def run(cases: list[Case], scratch: Path) -> list[Row]:
+def row_of(case: Case, planted: Named, twin: Named) -> Row:
+    followed = f"consequence of {planted.consequences.get(case.rule)}"
+    found = planted.certainty(case.rule) or (
+        followed if case.rule in planted.consequences else "missed"
+    )
+    others = sorted(planted.facts - {case.rule, planted.consequences.get(case.rule)})
+    return Row(case.name, case.language, case.rule, found, others, sorted(twin.facts))
+
+
+def run(cases: list[Case], scratch: Path, known: dict[str, Row], rows_file: Path | None) -> None:
+    """Fills `known`."""
     twins: dict[str, Named] = {}
-    rows = []
     for number, case in enumerate(cases, 1):
+        if case.name in known:
+            continue
         planted = _one(case, scratch / f"{case.name}-planted", is_planted=True)
         directory = scratch / f"{case.name}-repaired"
         settings = project_of(case, directory, is_planted=False)
@@ -57,14 +64,15 @@ def run(cases: list[Case], scratch: Path) -> list[Row]:
         if key not in twins:
             twins[key] = rehearse(case, directory)
         shutil.rmtree(directory, ignore_errors=True)
-        row = Row(case, planted, twins[key])
-        rows.append(row)
+        row = known[case.name] = row_of(case, planted, twins[key])
+        if rows_file is not None:
+            with rows_file.open("a") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
         others = f"; also {', '.join(row.others)}" if row.others else ""
         twin = f"; ON THE TWIN {', '.join(row.on_twin)}" if row.on_twin else ""
         print(f"[{number}/{len(cases)}] {case.name}: {row.found}{others}{twin}", flush=True)
         if row.found == "missed":
             print(f"    {planted}", flush=True)
-    return rows
 
 
 def _one(case: Case, directory: Path, *, is_planted: bool) -> Named:
@@ -92,7 +100,7 @@ def table(rows: list[Row], skipped: list[Case], label: str) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.case.language} | {row.case.rule} | {row.found} | "
+        f"| {row.language} | {row.rule} | {row.found} | "
         f"{', '.join(row.others) or '–'} | {', '.join(row.on_twin) or '–'} |"
         for row in rows
     ]
@@ -104,14 +112,20 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--rows", type=Path)
     parser.add_argument("--label", default=time.strftime("%Y-%m-%d"))
     asked = parser.parse_args()
     chosen = [c for c in CASES if not asked.only or any(w in c.name for w in asked.only)]
     skipped = [c for c in chosen if c.why_not]
     for case in skipped:
         print(f"SKIPPED {case.name}: {case.why_not}", flush=True)
+    known: dict[str, Row] = {}
+    if asked.rows is not None and asked.rows.exists():
+        found = [Row(**json.loads(line)) for line in asked.rows.read_text().splitlines()]
+        known = {row.name: row for row in found}
     with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
-        rows = run([c for c in chosen if not c.why_not], Path(scratch))
+        run([c for c in chosen if not c.why_not], Path(scratch), known, asked.rows)
+    rows = [known[c.name] for c in chosen if c.name in known]
     text = table(rows, skipped, asked.label)
     print(text)
     if asked.write:

@@ -212,3 +212,20 @@ def test_no_packet_breaks_the_server(packet: bytes) -> None:
     server = DnsServer()
     server.answer(packet, is_udp=True)
     assert server.answered + server.dropped == 1
+
+
+def test_questions_are_told_with_who_asked():
+    heard = []
+
+    async def scenario():
+        server = DnsServer(heard=lambda client, name: heard.append((client, name)))
+        await server.start("127.0.0.1", 0)
+        server.set(WRITER, ["10.0.0.7"])
+        try:
+            await ask(server, WRITER)
+            await ask(server, "nowhere.example")
+        finally:
+            await server.close()
+
+    asyncio.run(scenario())
+    assert heard == [("127.0.0.1", WRITER), ("127.0.0.1", "nowhere.example")]

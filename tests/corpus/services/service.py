@@ -127,7 +127,7 @@ def touch():
             first, second = 10 + turn % 40, 60 + turn % 40
         connection.execute("UPDATE counters SET n = n + 1 WHERE id = %s", (first,))
         if is_planted("deadlocks-under-load"):
-            time.sleep(0.02)
+            time.sleep(0.15)
         if is_planted("holds-locks-long"):
             connection.execute("UPDATE counters SET n = n + 1 WHERE id = 5")
             connection.execute("SELECT pg_sleep(0.6)")

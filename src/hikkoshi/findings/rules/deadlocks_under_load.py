@@ -21,6 +21,9 @@ APPLIES = Applies((Need.DATABASE,))
 FACT_DEADLOCKS = 1
 SHOWN = 3
 
+_TABLE = re.compile(
+    r'\b(?:UPDATE(?:\s+ONLY)?|FROM|INTO|LOCK(?:\s+TABLE)?)\s+([\w."]+)', re.IGNORECASE
+)
 _PROCESS = re.compile(r"^Process (\d+): (.*)$")
 
 
@@ -92,9 +95,45 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         f"Transactions waited for each other in a circle {times}; the database broke each circle "
         "by failing one of them.",
         tuple(numbers),
-        _ADVICE,
+        (*_orders(logged), *_ADVICE),
         _details(logged),
     )
+
+
+def table_of(statement: str) -> str | None:
+    """The first table that a statement names."""
+    found = _TABLE.search(statement)
+    return found[1] if found else None
+
+
+def order_to_take(statements: Sequence[str]) -> str | None:
+    """What each transaction took and then wanted, and one order for all; None where the statements
+    do not tell. Each waits with its statement for what the next one holds: so the one that waits
+    in A holds something in the table in which the other waits."""
+    tables = [table_of(statement) for statement in statements]
+    if len(tables) < 2 or None in tables:
+        return None
+    names = sorted({table for table in tables if table})
+    if len(names) == 1:
+        return (
+            f"Both take rows of {names[0]}, in different orders. Lock them first, in the order of "
+            f"the primary key, in every transaction: SELECT 1 FROM {names[0]} WHERE id = ANY($1) "
+            "ORDER BY id FOR UPDATE."
+        )
+    taken = "; ".join(
+        f"one took {tables[(place + 1) % len(tables)]} and then wanted {table}"
+        for place, table in enumerate(tables)
+    )
+    return f"{taken}. Take them in one order in every transaction: {' → '.join(names)}."
+
+
+def _orders(logged: Sequence[DatabaseLogRow]) -> tuple[str, ...]:
+    found: list[str] = []
+    for row in logged:
+        order = order_to_take([text for _, text in statements_of(row.detail)])
+        if order and order not in found:
+            found.append(order)
+    return tuple(found[:SHOWN])
 
 
 def _subject(logged: Sequence[DatabaseLogRow]) -> str | None:
@@ -102,11 +141,9 @@ def _subject(logged: Sequence[DatabaseLogRow]) -> str | None:
     for row in logged:
         tables: list[str] = []
         for _, statement in statements_of(row.detail):
-            found = re.search(
-                r'\b(?:UPDATE(?:\s+ONLY)?|FROM|INTO|LOCK\s+TABLE)\s+([\w."]+)', statement, re.I
-            )
-            if found and found[1] not in tables:
-                tables.append(found[1])
+            table = table_of(statement)
+            if table and table not in tables:
+                tables.append(table)
         if tables:
             return ", ".join(tables)
     return None

@@ -1,0 +1,164 @@
+"""Rules about a failover and about overload: a yes and a no for each."""
+
+from __future__ import annotations
+
+import pytest
+
+from hikkoshi.evidence.occasions import Answer, Step
+from hikkoshi.findings.rules import (
+    caches_dns_past_failover,
+    collapses_past_the_knee,
+    does_not_reconnect_after_failover,
+    queues_without_bound,
+    retries_without_limit,
+)
+from hikkoshi.model.findings import Certainty, NotJudged
+
+FACT, LIKELY = Certainty.FACT, Certainty.LIKELY
+NAME = "app.cluster-x.ap-northeast-1.rds.amazonaws.com"
+
+
+def failed_over(
+    run, *, is_bad=lambda t: False, t_end=25, opened=lambda t: 10 + t, sessions=lambda t: 10
+):
+    """A fault at 5 s; the writer was `a`, and is `b` from 7 s."""
+    run.trial("failover", 0, t_end)
+    run.row("faults", trial="failover", name="f", t_injected=5, proof="seen")
+    run.row("task_events", t=0, task="x", last_status="RUNNING", address="10.0.1.3")
+    for k in range(t_end * 2):
+        t = k / 2
+        role = {"a": "writer", "b": "reader"} if t < 7 else {"a": "reader", "b": "writer"}
+        for name in ("a", "b"):
+            run.row("database", t=t, instance=name, role=role[name], deadlocks=0,
+                    sessions=sessions(t) if name == "a" else 10)  # fmt: skip
+        run.row("network", t=t, task="x", family="app", opened=int(opened(t)), failed=0)
+    for k in range(t_end * 20):
+        t = k / 20
+        status = 500 if is_bad(t) else 200
+        run.row("requests", trial="failover", t_intended=t, latency_s=0.01, status=status)
+
+
+def certainty(answer):
+    return answer and answer.certainty
+
+
+@pytest.mark.parametrize(
+    ("is_bad", "t_end", "expected"),
+    [
+        (lambda t: False, 25, None),
+        (lambda t: 5 < t < 9, 25, None),
+        (lambda t: t > 5, 25, FACT),
+        (lambda t: t > 5 and int(t * 20) % 10 == 0, 25, LIKELY),
+        (lambda t: int(t * 20) % 2 == 0, 25, None),  # as it was before
+        (lambda t: 5 < t < 7, 9, None),  # whole again, so the trial ended
+    ],
+)
+def test_requests_long_after_a_failover(made_run, is_bad, t_end, expected):
+    failed_over(made_run, is_bad=is_bad, t_end=t_end)
+    assert certainty(made_run.judge_by(does_not_reconnect_after_failover)) is expected
+
+
+def test_a_load_that_ended_too_early_is_not_judged(made_run):
+    failed_over(made_run, is_bad=lambda t: t > 5, t_end=9)
+    assert isinstance(made_run.judge_by(does_not_reconnect_after_failover), NotJudged)
+
+
+@pytest.mark.parametrize(
+    ("refused_at", "opens", "asks", "expected"),
+    [
+        ([], False, True, None),
+        ([14, 15, 16], True, False, FACT),
+        ([8, 9, 10], True, False, LIKELY),  # within the TTL, but the sessions are opened after it
+        ([8, 9, 10], False, True, None),
+        ([14, 15, 16], False, True, None),  # an old session: it breaks, and is opened elsewhere
+    ],
+)
+def test_the_old_writers_address(made_run, refused_at, opens, asks, expected):
+    failed_over(made_run, sessions=lambda t: 10 + int(t) * opens)
+    for t in refused_at:
+        made_run.row(
+            "database_log", t=t, instance="a", sqlstate="25006", statement="UPDATE t SET n = 1",
+            message="cannot execute UPDATE in a read-only transaction",
+        )  # fmt: skip
+    if asks:
+        made_run.row("name_queries", t=12, client="10.0.1.3", name=NAME)
+    assert certainty(made_run.judge_by(caches_dns_past_failover)) is expected
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        (lambda t: 10 + t, None),
+        (lambda t: 10 + 300 * min(2, max(0, t - 5)), FACT),
+        (lambda t: 10 + 120 * min(2, max(0, t - 5)), LIKELY),
+        (lambda t: 10 + 60 * min(2, max(0, t - 5)), None),
+    ],
+)
+def test_attempts_for_each_request(made_run, opened, expected):
+    failed_over(made_run, opened=opened)
+    assert certainty(made_run.judge_by(retries_without_limit)) is expected
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [caches_dns_past_failover, does_not_reconnect_after_failover, retries_without_limit],
+)
+def test_without_a_proven_failover_none_of_them_judges(made_run, rule):
+    made_run.trial("failover", 0, 20)
+    assert isinstance(made_run.judge_by(rule), NotJudged)
+
+
+def step(rate, good_share=1.0, latency=0.01, t=0.0, refused=False):
+    made = Step("overload", t, t + 4, rate)
+    answers = [
+        Answer(t + k / rate, t + k / rate + latency, latency,
+               200 if k % 100 < good_share * 100 else 503 if refused else 500, "")
+        for k in range(int(rate * 4))
+    ]  # fmt: skip
+    return made, answers
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (step(100, 0.5), None),  # 50 a second, as before
+        (step(100, 0.39), None),
+        (step(100, 0.37), LIKELY),
+        (step(100, 0.29), FACT),
+        (step(60, 0.2), None),  # not much more was asked
+        (step(9, 0.1), None),
+    ],
+)
+def test_good_answers_when_more_is_asked(after, expected):
+    before = collapses_past_the_knee.done_in(*step(50))
+    done = collapses_past_the_knee.done_in(*after)
+    assert collapses_past_the_knee.certainty_of(before, done) is expected
+
+
+def growing(late, refused_share=0.0):
+    made = Step("overload", 0.0, 4.0, 50.0)
+    answers = []
+    for k in range(200):
+        wait = 0.05 + (late - 0.05) * k / 200
+        status = 503 if k % 100 < refused_share * 100 else 200
+        answers.append(Answer(k / 50, k / 50 + wait, wait, status, ""))
+    return queues_without_bound.queue_in(made, answers)
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        (growing(7.0), FACT),
+        (growing(4.0), LIKELY),
+        (growing(2.0), None),
+        (growing(7.0, refused_share=0.2), None),
+    ],
+)
+def test_waits_that_grow(queue, expected):
+    assert queue.certainty is expected
+
+
+@pytest.mark.parametrize("rule", [collapses_past_the_knee, queues_without_bound])
+def test_without_steps_of_load_neither_judges(made_run, rule):
+    made_run.trial("overload", 0, 20)
+    assert isinstance(made_run.judge_by(rule), NotJudged)
