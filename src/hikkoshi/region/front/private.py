@@ -72,6 +72,13 @@ class PrivateCalls:
             return _refuse(error.status, error.code, error.message)
         except HikkoshiError as error:
             return _refuse(400, type(error).__name__, str(error))
+        except KeyError as fault:
+            _log.exception("%s failed", request.path)
+            return _refuse(500, "InternalFailure", f"KeyError: {fault}")
+        except LookupError as error:
+            return _refuse(404, "NotFound", str(error))
+        except (TypeError, ValueError) as error:
+            return _refuse(400, "BadRequest", f"a parameter is not as it should be: {error}")
         except Exception as fault:
             _log.exception("%s failed", request.path)
             return _refuse(500, "InternalFailure", f"{type(fault).__name__}: {fault}")
@@ -95,9 +102,14 @@ class PrivateCalls:
             raise AwsError("ServiceUnavailable", message, 503) from error
 
 
+class _Asked(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        raise AwsError("BadRequest", f"the parameter {name!r} is missing")
+
+
 def _parameters(request: Request) -> dict[str, Any]:
     if request.method == "GET":
-        return dict(parse_qsl(request.query, keep_blank_values=True))
+        return _Asked(parse_qsl(request.query, keep_blank_values=True))
     if request.method != "POST":
         raise AwsError("MethodNotAllowed", "GET or POST", 405)
     # A form or text/plain could be sent by any web page without asking; JSON cannot.
@@ -109,7 +121,7 @@ def _parameters(request: Request) -> dict[str, Any]:
         raise AwsError("BadRequest", f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise AwsError("BadRequest", "the body must be a JSON object")
-    return document
+    return _Asked(document)
 
 
 def _refuse(status: int, code: str, message: str) -> Response:
