@@ -33,7 +33,7 @@ class EventBus:
         self._store = store
         self._names = names
         self._clock = clock
-        self._kept: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[int, Happening]] = deque(maxlen=KEPT)
         self._count = 0
         self._waiting = 0
         self._dropped = 0
@@ -51,9 +51,9 @@ class EventBus:
     def listing(self, after: int = 0, limit: int = 1000) -> dict[str, Any]:
         """{"events": […], "last": n, "dropped": n}: those after the n-th, the oldest first.
         `dropped` counts deliveries to rules that were given up, not events."""
-        found = [(number, event) for number, event in self._kept if number > after][:limit]
+        found = [each for each in self._kept if each[0] > after][:limit]
         return {
-            "events": [event for _, event in found],
+            "events": [happening.event(self._names) for _, happening in found],
             "last": found[-1][0] if found else self._count,
             "dropped": self._dropped,
         }
@@ -63,15 +63,14 @@ class EventBus:
 
     def _publish(self, happening: Happening) -> None:
         self._count += 1
-        event = happening.event(self._names)
-        self._kept.append((self._count, event))
+        self._kept.append((self._count, happening))
         if not _has_rules(self._names):
             return
         if self._waiting >= MAX_WAITING:
             self._dropped += 1
             return
         self._waiting += 1
-        self._thread.submit(self._deliver, event, happening.at)
+        self._thread.submit(self._deliver, happening.event(self._names), happening.at)
 
     def _deliver(self, event: dict[str, Any], at: float) -> None:
         try:

@@ -7,7 +7,7 @@ deployment state change).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,11 +24,12 @@ DEPLOYMENT = "ECS Deployment State Change"
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """at: seconds since the epoch. event() is EventBridge's envelope, with `time` in ISO 8601."""
+    """at: seconds since the epoch. event() is EventBridge's envelope, with `time` in ISO 8601;
+    `detail` makes what is in it when it is read, since most events never are."""
 
     detail_type: str
     resources: tuple[str, ...]
-    detail: dict[str, Any]
+    detail: Callable[[], dict[str, Any]]
     at: float
     id: str
 
@@ -42,7 +43,7 @@ class Happening:
             "time": iso(self.at, "seconds"),
             "region": names.region,
             "resources": list(self.resources),
-            "detail": self.detail,
+            "detail": self.detail(),
         }
 
 
@@ -52,9 +53,12 @@ def of_task(
     """None for a change that AWS does not speak of (targets, counters, protection)."""
     if before is not None and _told(before) == _told(task):
         return None
-    detail = plain(task_shape(task, store, []))
-    detail.pop("tags", None)
-    detail["updatedAt"] = iso(now)
+
+    def detail() -> dict[str, Any]:
+        shape: dict[str, Any] = plain(task_shape(task, store, []))
+        shape.pop("tags", None)
+        return {**shape, "updatedAt": iso(now)}
+
     return Happening(TASK, (task.arn,), detail, now, str(uuid.uuid4()))
 
 
@@ -93,7 +97,7 @@ def _deployment(service: ServiceRecord, deployment: Deployment, now: float) -> H
         "updatedAt": iso(now),
         "reason": deployment.rollout_reason,
     }
-    return Happening(DEPLOYMENT, (service.arn,), detail, now, str(uuid.uuid4()))
+    return Happening(DEPLOYMENT, (service.arn,), lambda: detail, now, str(uuid.uuid4()))
 
 
 def _action(
@@ -106,7 +110,7 @@ def _action(
         "createdAt": iso(now),
         **(more or {}),
     }
-    return Happening(SERVICE, (service.arn,), detail, now, str(uuid.uuid4()))
+    return Happening(SERVICE, (service.arn,), lambda: detail, now, str(uuid.uuid4()))
 
 
 def iso(seconds: float, timespec: str = "milliseconds") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hikkoshi.fargate.definition import check_task_definition
 from hikkoshi.region.ecs import errors
 from hikkoshi.region.ecs.arns import Arns, last_part
 from hikkoshi.region.ecs.records import Cluster, Definition, ServiceRecord, TaskRecord
@@ -65,6 +66,18 @@ def usable_definition(store: Store, identifier: str) -> Definition:
         raise errors.definition_not_found()
     if definition.status != "ACTIVE":
         raise errors.definition_inactive()
+    return definition
+
+
+def fargate_definition(store: Store, identifier: str) -> Definition:
+    """One that can run on Fargate, which is all that runs here."""
+    definition = usable_definition(store, identifier)
+    if "FARGATE" not in definition.document["compatibilities"]:
+        problems = check_task_definition(definition.document)
+        why = f" ({problems[0].message})" if problems else ""
+        raise errors.invalid_parameter(
+            f"Task definition does not support launch_type FARGATE.{why}"
+        )
     return definition
 
 

@@ -42,7 +42,10 @@ def check_overrides(document: dict[str, Any], overrides: dict[str, Any]) -> None
 
 
 def apply_overrides(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """A new document: environment is merged by name, everything else is replaced."""
+    """The document with the overrides in it: environment is merged by name, everything else is
+    replaced. The given one is not changed."""
+    if not overrides:
+        return document
     result = copy.deepcopy(document)
     for key in _TASK_KEYS:
         if overrides.get(key) is not None:

@@ -180,7 +180,8 @@ def _from_tree(node: Mapping[str, Any], shape: Any, path: str) -> Any:
             )
             for entry in entries
         }
-    if "" not in node:
+    if not isinstance(node.get(""), str):
+        # Absent, or a name that ended in a dot.
         raise AwsError("MalformedQueryString", f"{path} has members where a value is expected")
     return _from_text(node[""], shape, path)
 

@@ -159,5 +159,7 @@ class ClusterOperations:
 def _merged(
     old: tuple[dict[str, Any], ...], new: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
+    if not all(setting.get("name") for setting in new):
+        raise errors.invalid_parameter("A cluster setting must have a name.")
     by_name = {setting["name"]: setting for setting in (*old, *new)}
     return tuple(by_name.values())

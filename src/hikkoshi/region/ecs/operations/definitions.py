@@ -13,7 +13,7 @@ from hikkoshi.region.ecs.operations.tags import check_tags
 from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.records import Definition
-from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
+from hikkoshi.region.front.port import Caller, Operation
 
 
 class DefinitionOperations:
@@ -33,17 +33,15 @@ class DefinitionOperations:
 
     async def register(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         document = {name: value for name, value in parameters.items() if name != "tags"}
-        compatibilities = document.get("requiresCompatibilities") or ["FARGATE"]
-        if "FARGATE" not in compatibilities:
-            raise NotImplementedByRegion(
-                f"A task definition for {', '.join(compatibilities)} alone (add FARGATE)"
-            )
+        is_for_fargate = "FARGATE" in (document.get("requiresCompatibilities") or [])
         problems = check_task_definition(document)
-        if problems:
-            raise errors.client_error(problems[0].message)
+        refusals = problems if is_for_fargate else check_task_definition(_outline(document))
+        if refusals:
+            raise errors.client_error(refusals[0].message)
         tags = check_tags(parameters.get("tags") or [])
-        stored = normalised(copy.deepcopy(document))
-        stored["compatibilities"] = ["EC2", "FARGATE"]
+        stored = copy.deepcopy(document)
+        stored = normalised(stored) if not problems else _as_given(stored)
+        stored["compatibilities"] = ["EXTERNAL", "EC2"] if problems else ["EC2", "FARGATE"]
         stored["registeredBy"] = f"arn:aws:iam::{self._plane.names.account_id}:root"
         family = stored["family"]
         revision = len(self._store.families.get(family, [])) + 1
@@ -105,6 +103,9 @@ class DefinitionOperations:
         identifier = parameters["taskDefinition"]
         if ":" not in identifier.rsplit("/", 1)[-1]:
             raise errors.client_error("Revision is missing.")
+        number = identifier.rsplit(":", 1)[-1]
+        if not (number.isascii() and number.isdigit()):
+            raise errors.client_error(f"Invalid revision number. Number: {number}")
         definition = lookups.find_definition(self._store, identifier)
         if definition is None:
             raise errors.client_error("The specified task definition does not exist.")
@@ -121,7 +122,15 @@ class DefinitionOperations:
         deleted, failures = [], []
         for identifier in identifiers:
             definition = lookups.find_definition(self._store, identifier)
-            if definition is None or ":" not in identifier.rsplit("/", 1)[-1]:
+            if ":" not in identifier.rsplit("/", 1)[-1]:
+                failures.append(
+                    shapes.failure(
+                        identifier,
+                        "The specified task definition identifier is invalid. Specify a valid "
+                        "name or ARN and try again.",
+                    )
+                )
+            elif definition is None:
                 failures.append(
                     shapes.failure(
                         identifier,
@@ -151,3 +160,35 @@ class DefinitionOperations:
             "taskDefinitions": [shapes.definition_shape(definition) for definition in deleted],
             "failures": failures,
         }
+
+
+def _outline(document: dict[str, Any]) -> dict[str, Any]:
+    """What AWS asks of a definition for any launch type, as one for Fargate that has only that."""
+    kept = ("name", "image", "essential", "dependsOn", "healthCheck")
+    containers = [
+        {name: container[name] for name in kept if name in container}
+        for container in document.get("containerDefinitions") or []
+    ]
+    return {
+        "family": document.get("family"),
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": containers,
+    }
+
+
+def _as_given(document: dict[str, Any]) -> dict[str, Any]:
+    """A definition that Fargate would not run is kept, and never run here."""
+    for container in document["containerDefinitions"]:
+        container.setdefault("cpu", 0)
+        container.setdefault("essential", True)
+        for key in ("environment", "mountPoints", "volumesFrom", "portMappings", "systemControls"):
+            container.setdefault(key, [])
+        for port in container["portMappings"]:
+            port.setdefault("protocol", "tcp")
+            port.setdefault("hostPort", 0)
+    document.setdefault("volumes", [])
+    document.setdefault("placementConstraints", [])
+    return document

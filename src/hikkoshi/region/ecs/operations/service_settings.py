@@ -148,7 +148,7 @@ def make_revision(
     """A new service's first revision."""
     if not parameters.get("taskDefinition"):
         raise errors.invalid_parameter("TaskDefinition can not be blank.")
-    definition = lookups.usable_definition(plane.store, parameters["taskDefinition"])
+    definition = lookups.fargate_definition(plane.store, parameters["taskDefinition"])
     launch_type, strategy = choose_capacity(parameters, cluster)
     return Revision(
         arn=plane.names.service_revision(cluster.name, service_name, arns.new_revision_key()),
@@ -178,7 +178,7 @@ def next_revision(
     if parameters.get("taskDefinition"):
         named = lookups.find_definition(plane.store, parameters["taskDefinition"])
         if named is None or named.arn != definition.arn:
-            definition = lookups.usable_definition(plane.store, parameters["taskDefinition"])
+            definition = lookups.fargate_definition(plane.store, parameters["taskDefinition"])
     changes: dict[str, Any] = {"definition_arn": definition.arn}
     if parameters.get("capacityProviderStrategy") is not None:
         # An empty one takes the service back to its launch type.

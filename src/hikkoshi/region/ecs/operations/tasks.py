@@ -47,7 +47,7 @@ class TaskOperations:
                 [self._store.tasks[arn] for arn in known if arn in self._store.tasks]
             )
         cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
-        definition = lookups.usable_definition(self._store, parameters["taskDefinition"])
+        definition = lookups.fargate_definition(self._store, parameters["taskDefinition"])
         count = parameters.get("count", 1)
         if not 1 <= count <= limits.MAX_TASKS_A_RUN:
             raise errors.invalid_parameter(
