@@ -7,7 +7,7 @@ import difflib
 import json
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hikkoshi.aws.access import calling
@@ -95,13 +95,9 @@ def look(calls: Calls, home: Home) -> Live:
             notes = (scaled,)
             rest = dict(home.service_definition or {})
             rest.pop("desiredCount", None)
-            quiet = Home(**{**_fields(home), "service_definition": rest})
+            quiet = replace(home, service_definition=rest)
             found = changing.compare(quiet, service, task)
     return Live(service, task, found, notes)
-
-
-def _fields(home: Home) -> Document:
-    return {name: getattr(home, name) for name in home.__dataclass_fields__}
 
 
 def _autoscaling(calls: Calls) -> str | None:
@@ -245,7 +241,14 @@ class Deployer:
         with contextlib.ExitStack() as undo:
             if self.options.canary_s is not None:
                 self._send_canary(live, definition, self.options.canary_s, undo)
-            return self._send(live, definition, deadline)
+            try:
+                return self._send(live, definition, deadline)
+            except (KeyboardInterrupt, SystemExit):
+                self.show.say("what was begun goes on in ECS; `hikkoshi wait` waits for its end")
+                self.audit.note(
+                    "deploy interrupted", cluster=self.calls.cluster, service=self.calls.service
+                )
+                raise
 
     def _send_canary(
         self, live: Live, definition: str, hold_s: float, undo: contextlib.ExitStack
