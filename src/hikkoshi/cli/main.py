@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Trials by themselves": {
         "load": ("hikkoshi.cli.load", "load", "Send load, open model, and report it."),
         "synthetic": ("hikkoshi.cli.synthetic", "synthetic", "Run synthetic tests."),
+        "fault": ("hikkoshi.cli.fault", "fault", "Break one thing; prove, time and undo it."),
     },
     "What came of it": {
         "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),

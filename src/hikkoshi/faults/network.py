@@ -1,0 +1,129 @@
+"""Faults of a task's network, by the fault endpoint of its ECS agent, asked from inside the task.
+
+Source: "Amazon ECS fault injection", {ECS_AGENT_URI}/fault/v1/network-*/{start,stop,status}. The
+task definition needs enableFaultInjection, and the container curl, wget or python3.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from typing import Any
+
+from hikkoshi.faults.inside import choose, run_inside
+from hikkoshi.faults.model import NotTried, Place, Plain
+from hikkoshi.faults.service import short
+
+_ASK = """
+u="$ECS_AGENT_URI/fault/v1/$1/$2"; b="$3"; h='Content-Type: application/json'
+if [ -z "$ECS_AGENT_URI" ]; then echo 'hikkoshi-fault: no ECS_AGENT_URI'; exit 8; fi
+if command -v curl >/dev/null; then curl -s -m 10 -X POST -H "$h" -d "$b" "$u"
+elif command -v python3 >/dev/null; then python3 -c '
+import sys, urllib.error, urllib.request as r
+q = r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
+try: print(r.urlopen(q, timeout=10).read().decode())
+except urllib.error.HTTPError as e: print(e.read().decode())
+' "$u" "$b"
+elif command -v wget >/dev/null; then wget -q -T 10 -O - --header "$h" --post-data "$b" "$u"
+else echo 'hikkoshi-fault: no curl, python3 or wget'; exit 8; fi
+"""
+
+
+class NetworkFault(Plain):
+    """kind: network-latency, network-packet-loss or network-blackhole-port."""
+
+    def __init__(self, place: Place, kind: str) -> None:
+        self._place = place
+        self._kind = kind
+        self._task = self._container = ""
+        self._body: dict[str, Any] = {}
+        self._has_begun = False
+
+    def prepare(self) -> None:
+        host, port = peer_of(self._place)
+        self._body = request_body(self._kind, self._place, host, port)
+        self._task, self._container = choose(self._place)
+
+    def inject(self) -> None:
+        answer = self._ask("start")
+        if answer.get("Status") != "running":
+            told = answer.get("Error") or json.dumps(answer)
+            raise NotTried(
+                f"the agent of task {short(self._task)} refused {self._kind}: {told}",
+                fix='the task definition needs "enableFaultInjection": true',
+            )
+        self._has_begun = True
+
+    def proof(self) -> str | None:
+        if not self._has_begun:
+            return None
+        return f"the agent of task {short(self._task)}: {self._kind} running, {self._words()}"
+
+    def is_held(self) -> bool:
+        return True
+
+    def undo(self) -> None:
+        if self._has_begun:
+            self._ask("stop")
+
+    def is_over(self) -> bool:
+        return not self._has_begun or self._ask("status").get("Status") != "running"
+
+    def _words(self) -> str:
+        return ", ".join(f"{key} {json.dumps(value)}" for key, value in self._body.items())
+
+    def _ask(self, action: str) -> dict[str, Any]:
+        argv = ["/bin/sh", "-c", _ASK, "sh", self._kind, action, json.dumps(self._body)]
+        outcome = run_inside(self._place, self._task, self._container, argv, timeout_s=30)
+        found = re.search(r"\{.*\}", outcome.text, re.DOTALL)
+        try:
+            answer = json.loads(found[0]) if found else {}
+        except ValueError:
+            answer = {}
+        if not isinstance(answer, dict) or not answer:
+            return {"Error": outcome.text.strip()[-300:] or "no answer"}
+        return answer
+
+
+def peer_of(place: Place) -> tuple[str, int | None]:
+    """The peer that is named, else the database's endpoint. NotTried: neither."""
+    if place.peer is not None:
+        host, colon, port = place.peer.rpartition(":")
+        if colon and port.isdigit():
+            return host, int(port)
+        return place.peer, None
+    if place.database is None:
+        raise NotTried("no peer is named", fix="give --peer HOST[:PORT], or --database")
+    from hikkoshi.faults.service import describe_database
+
+    cluster = describe_database(place)
+    return str(cluster["Endpoint"]), int(cluster.get("Port") or 5432)
+
+
+def request_body(kind: str, place: Place, host: str, port: int | None) -> dict[str, Any]:
+    """As the agent's endpoint takes it. Latency and loss are of addresses, a black hole of a
+    port."""
+    if kind == "network-blackhole-port":
+        if port is None:
+            raise NotTried("a black hole is of a port", fix="give --peer HOST:PORT")
+        return {"Port": port, "Protocol": "tcp", "TrafficType": "egress"}
+    more = (
+        {"DelayMilliseconds": place.delay_ms, "JitterMilliseconds": 0}
+        if kind == "network-latency"
+        else {"LossPercent": place.loss_percent}
+    )
+    return {**more, "Sources": addresses_of(host)}
+
+
+def addresses_of(host: str) -> list[str]:
+    """A network is taken as it is; a name is resolved here."""
+    if re.fullmatch(r"[\d.]+(/\d+)?", host):
+        return [host]
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise NotTried(
+            f"{host} has no address here: {error}", fix="give --peer with an address or a network"
+        ) from error
+    return sorted({str(each[4][0]) for each in found})
