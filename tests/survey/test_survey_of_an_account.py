@@ -39,10 +39,9 @@ def account(access: Access) -> Access:
     iam.create_instance_profile(InstanceProfileName="genba")
     iam.add_role_to_instance_profile(InstanceProfileName="genba", RoleName="genba-instance")
     group_id = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
-    image = ec2.describe_images()["Images"][0]["ImageId"]
     ids = [
         i["InstanceId"]
-        for i in ec2.run_instances(ImageId=image, MinCount=2, MaxCount=2, SubnetId=subnets[0],
+        for i in ec2.run_instances(ImageId="ami-12c6146b", MinCount=2, MaxCount=2, SubnetId=subnets[0],
                                    SecurityGroupIds=[group_id],
                                    IamInstanceProfile={"Name": "genba"})["Instances"]
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hikkoshi.cli.survey import printable
 from hikkoshi.model.survey import Survey
 from hikkoshi.plan.choice import Choice, Notebook
 from hikkoshi.plan.make import make_plan
@@ -78,5 +79,7 @@ def _show(choices: tuple[Choice, ...]) -> None:
     }
     for choice in choices:
         mark = marks.get(choice.by, "")
-        answer = choice.answer or "none"
-        click.echo(f"{click.style(choice.key, bold=True)} {answer}{mark}: {choice.because}")
+        answer = printable(choice.answer) or "none"
+        click.echo(
+            f"{click.style(choice.key, bold=True)} {answer}{mark}: {printable(choice.because)}"
+        )

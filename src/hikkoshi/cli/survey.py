@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import replace
@@ -164,13 +163,19 @@ def _write_files(found: Survey, result: HostSurvey, output: Path) -> Survey:
     return replace(found, files=directory.name, not_seen=(*found.not_seen, *unseen))
 
 
+def printable(text: str) -> str:
+    """What a host wrote moves no cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _show(found: Survey, output: Path) -> None:
     host = found.host
     if host is not None:
         system = host.system
-        click.echo(f"{system.address}: {system.name or 'an unknown system'} {system.architecture}")
+        name = printable(system.name) or "an unknown system"
+        click.echo(f"{system.address}: {name} {system.architecture}")
         names = ", ".join(app.unit for app in host.applications) or "none found"
-        click.echo(f"  applications: {names}")
+        click.echo(f"  applications: {printable(names)}")
         click.echo(
             f"  {len(host.units)} units, {len(host.processes)} processes, "
             f"{len(host.listeners)} listeners, {len(host.peers)} peers, "
@@ -182,7 +187,7 @@ def _show(found: Survey, output: Path) -> None:
     click.echo(f"  {len(found.secrets)} secrets left out; {len(found.not_seen)} things not seen")
     for unseen in found.not_seen[:6]:
         cure = f" ({unseen.cure})" if unseen.cure else ""
-        click.echo(f"    not seen: {json.dumps(unseen.what)[1:-1]}: {unseen.why}{cure}")
+        click.echo(f"    not seen: {printable(unseen.what)}: {printable(unseen.why)}{cure}")
     trips = f", {found.round_trips} round trips" if found.round_trips else ""
     click.echo(
         f"written: {output} ({found.seconds:.1f} s{trips}). Next: hikkoshi plan {output} -o DIR"
