@@ -41,8 +41,8 @@ def account(access: Access) -> Access:
     group_id = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     ids = [
         i["InstanceId"]
-        for i in ec2.run_instances(ImageId="ami-12c6146b", MinCount=2, MaxCount=2, SubnetId=subnets[0],
-                                   SecurityGroupIds=[group_id],
+        for i in ec2.run_instances(ImageId="ami-12c6146b", MinCount=2, MaxCount=2,
+                                   SubnetId=subnets[0], SecurityGroupIds=[group_id],
                                    IamInstanceProfile={"Name": "genba"})["Instances"]
     ]  # fmt: skip
     balancer = elb.create_load_balancer(Name="genba", Subnets=subnets)["LoadBalancers"][0]
