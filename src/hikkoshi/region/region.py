@@ -38,7 +38,7 @@ from hikkoshi.region.metadata.server import MetadataServer
 from hikkoshi.region.payload import JOURNAL, Payload, read_payload
 from hikkoshi.region.rds.service import RdsService
 from hikkoshi.region.task.runtime import EcsTaskRuntime
-from hikkoshi.region.task.secrets import BotoSecretStore, region_clients
+from hikkoshi.region.task.secrets import BotoSecretStore, MakeClient, region_clients
 from hikkoshi.region.xray.service import XrayService
 
 RUN = Path("/run/hikkoshi")
@@ -169,6 +169,7 @@ class Region:
                 "/_hikkoshi/events": self._events,
                 "/_hikkoshi/reset": self._reset,
             },
+            first_use={"cloudformation": lambda: _mount_cloudformation(clients)},
             names=(ground.gateway,),
         )
 
@@ -285,6 +286,13 @@ def instance_finder(clients: Callable[[str, str], Any]) -> FindInstance:
         return await asyncio.to_thread(ask, instance_id, region)
 
     return find
+
+
+def _mount_cloudformation(clients: MakeClient) -> None:
+    """Imported when CloudFormation is first asked: it brings half of moto with it."""
+    from hikkoshi.region.cloudformation.mount import mount
+
+    mount(clients)
 
 
 def images_of(payload: Payload, directory: Path) -> Libraries:

@@ -39,6 +39,8 @@ class ApiFront:
     run on `loop`; HTTP in threads of its own.
 
     names: what the region is called beside loopback (10.0.0.1, …).
+    first_use: signing name of a service that moto answers → what is done, once, before it is first
+    asked.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ApiFront:
         default_region: str = "ap-northeast-1",
         fallback: WsgiApplication | str | None = "moto",
         calls: Mapping[str, PrivateCall] | None = None,
+        first_use: Mapping[str, Callable[[], None]] | None = None,
         names: Sequence[str] = ("10.0.0.1",),
         threads: int = 16,
         deadline_s: float = 60.0,
@@ -69,6 +72,8 @@ class ApiFront:
             calls or {}, names=self._names, loop=loop, deadline_s=deadline_s
         )
         self._default_region = default_region
+        self._first_use = dict(first_use or {})
+        self._first_use_lock = threading.Lock()
         if isinstance(fallback, str):
             if fallback != "moto":
                 raise ValueError("fallback is 'moto', an application or None")
@@ -139,6 +144,10 @@ class ApiFront:
             return _shaped("json", "UnknownOperationException", f"no service has {target!r}", 400)
         if self._fallback is None:
             return _shaped(protocol, "NotImplementedException", f"{name} is {_NOT_OURS}", 501)
+        with self._first_use_lock:
+            if route.signing_name in self._first_use:
+                self._first_use[route.signing_name]()
+                del self._first_use[route.signing_name]
         if request.body is not _UNREAD:
             environ["wsgi.input"] = io.BytesIO(request.body)
         found: list[Any] = []
