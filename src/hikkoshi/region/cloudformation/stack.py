@@ -14,6 +14,7 @@ from moto.cloudformation import models, parsing
 
 from hikkoshi.region.cloudformation.adapter import Adapter, Cancelled, ResourceFailed
 from hikkoshi.region.cloudformation.graph import CircularDependency, dependency_order
+from hikkoshi.region.cloudformation.resources.leaving import LEAVING
 from hikkoshi.region.cloudformation.shapes import UnknownProperty
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         self.cancelled = threading.Event()
         self._thread: threading.Thread | None = None
         self._replaced: list[tuple[str, Any, dict[str, Any]]] = []
+        # As they were when the stack was last complete; moto would work them out at each call.
+        self._outputs: list[dict[str, Any]] | None = None
+        self._exports: list[Any] = []
         super().__init__(*args, **kwargs)
         if self.template_dict:
             dependency_order_or_refuse(self.template_dict)
@@ -81,19 +85,11 @@ class RegionStack(models.Stack):  # type: ignore[misc]
 
     @property
     def outputs(self) -> Any:
-        return super().outputs if self._has_outputs() else None
+        return self._outputs
 
     @property
     def exports(self) -> list[Any]:
-        return list(super().exports) if self._has_outputs() else []
-
-    def _has_outputs(self) -> bool:
-        return self.status in (
-            "CREATE_COMPLETE",
-            "UPDATE_COMPLETE",
-            "UPDATE_ROLLBACK_COMPLETE",
-            "DELETE_FAILED",
-        )
+        return self._exports
 
     def create_resources(self) -> None:
         self.status = "CREATE_IN_PROGRESS"
@@ -179,8 +175,13 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         """Outputs and exports, then the status."""
         self.output_map = self._create_output_map()
         backend = models.cloudformation_backends[self.account_id][self.region_name]
-        for export in self.output_map.exports:
+        gone = {export.name for export in self._exports}
+        self._exports = self.output_map.exports
+        self._outputs = super().outputs
+        for export in self._exports:
             backend.exports[export.name] = export
+        for name in gone - {export.name for export in self._exports}:
+            backend.exports.pop(name, None)
         self._finish(status)
 
     # -- update -------------------------------------------------------------------------------
@@ -391,6 +392,14 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         try:
             if isinstance(resource, Adapter):
                 resource.remove()
+            elif kind in LEAVING:
+                service, leave = LEAVING[kind]
+                client = Adapter.make_client(service, self.region_name)
+                leave(client, str(resource.physical_resource_id), resolved["Properties"])
+            elif not _can_leave(resource):
+                words = "left behind: the local region cannot delete one"
+                self._tell(name, kind, "DELETE_SKIPPED", words, resource)
+                return True
             else:
                 self.resource_map._delete_resource(resource, resolved)
         except Exception as error:
@@ -433,6 +442,12 @@ class RegionStack(models.Stack):  # type: ignore[misc]
                 resource_properties=None,
             )
         )
+
+
+def _can_leave(resource: Any) -> bool:
+    """Whether moto knows how to remove it; where it does not it would say nothing."""
+    is_empty = hasattr(resource.delete_from_cloudformation_json, "__isabstractmethod__")
+    return hasattr(resource, "delete") or not is_empty
 
 
 _FAILURES = (Exception,)

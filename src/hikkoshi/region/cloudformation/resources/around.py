@@ -111,26 +111,32 @@ class TopicPolicy(Adapter):
         """The topic goes by itself."""
 
 
-class SecurityGroupEgress(Adapter):
-    TYPE = "AWS::EC2::SecurityGroupEgress"
-    REPLACING = frozenset(
-        {"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "CidrIpv6", "Description",
-         "DestinationSecurityGroupId", "DestinationPrefixListId"}
-    )  # fmt: skip
+class _SecurityGroupRule(Adapter):
+    """PEER: the property that names the other group."""
+
+    DIRECTION = ""
+    PEER = ""
     METADATA = _METADATA
 
     def make(self, properties: dict[str, Any]) -> None:
-        self.client("ec2").authorize_security_group_egress(**self._rule(properties))
+        client = self.client("ec2")
+        permit = getattr(client, f"authorize_security_group_{self.DIRECTION}")
+        answer = permit(**self._rule(properties))
+        rules = answer.get("SecurityGroupRules") or [{}]
+        self.attributes = {"Id": rules[0].get("SecurityGroupRuleId", self.name)}
+        self.identity = self.attributes["Id"]
 
     def remove(self) -> None:
+        if not self.attributes:
+            return
+        forbid = getattr(self.client("ec2"), f"revoke_security_group_{self.DIRECTION}")
         try:
-            self.client("ec2").revoke_security_group_egress(**self._rule(self.properties))
+            forbid(**self._rule(self.properties))
         except ClientError as error:
             if not is_gone(error):
                 raise
 
-    @staticmethod
-    def _rule(properties: dict[str, Any]) -> dict[str, Any]:
+    def _rule(self, properties: dict[str, Any]) -> dict[str, Any]:
         permission: dict[str, Any] = {"IpProtocol": str(properties["IpProtocol"])}
         for key in ("FromPort", "ToPort"):
             if key in properties:
@@ -140,10 +146,26 @@ class SecurityGroupEgress(Adapter):
             permission["IpRanges"] = [{"CidrIp": properties["CidrIp"], **described}]
         if "CidrIpv6" in properties:
             permission["Ipv6Ranges"] = [{"CidrIpv6": properties["CidrIpv6"], **described}]
-        if "DestinationSecurityGroupId" in properties:
-            group = {"GroupId": properties["DestinationSecurityGroupId"], **described}
-            permission["UserIdGroupPairs"] = [group]
+        if self.PEER in properties:
+            permission["UserIdGroupPairs"] = [{"GroupId": properties[self.PEER], **described}]
         return {"GroupId": properties["GroupId"], "IpPermissions": [permission]}
+
+
+_RULE = frozenset(
+    {"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "CidrIpv6", "Description"}
+)
+
+
+class SecurityGroupEgress(_SecurityGroupRule):
+    TYPE = "AWS::EC2::SecurityGroupEgress"
+    DIRECTION, PEER = "egress", "DestinationSecurityGroupId"
+    REPLACING = _RULE | {PEER}
+
+
+class SecurityGroupIngress(_SecurityGroupRule):
+    TYPE = "AWS::EC2::SecurityGroupIngress"
+    DIRECTION, PEER = "ingress", "SourceSecurityGroupId"
+    REPLACING = _RULE | {PEER}
 
 
 class CdkMetadata(Adapter):
@@ -171,5 +193,6 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     BucketPolicy,
     TopicPolicy,
     SecurityGroupEgress,
+    SecurityGroupIngress,
     CdkMetadata,
 )

@@ -15,6 +15,10 @@ class BuildProject(Adapter):
     def make(self, properties: dict[str, Any]) -> None:
         named = {"Name": self.name, **properties}
         named.pop("Triggers", None)
+        for key in ("Source", "Artifacts"):
+            if properties[key].get("Type") == "CODEPIPELINE":
+                # moto wants a place, which AWS takes from the pipeline.
+                named[key] = {"Location": "CODEPIPELINE", **properties[key]}
         project = self.call("codebuild", "CreateProject", named)["project"]
         self.identity = project["name"]
         self.attributes = {"Arn": project["arn"]}
