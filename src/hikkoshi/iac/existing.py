@@ -1,8 +1,8 @@
 """What former2 or CloudFormation's IaC generator wrote of an account, into what is imported.
 
 Read are the network, the load balancer with its listener and old target group, and the database
-cluster: by their ids where the template has them literally, as former2's and the generator's do in
-`DeletionPolicy: Retain` templates' physical ids, ARNs and references between resources."""
+cluster. Ids are taken where they stand: former2 writes those of what was not selected into the
+properties, the IaC generator puts them into logical names (`EC2VPC00vpc0a1b…00XyZ12`)."""
 
 from __future__ import annotations
 
@@ -213,8 +213,13 @@ def _identity(reading: _Reading, name: str, resource: Mapping[str, Any], kind: s
     for text in (resource.get("Metadata"), resource.get("Properties")):
         for value in _texts(text, pattern):
             return value
-    glued = re.search(rf"{kind}-?([0-9a-f]{{17}}|[0-9a-f]{{8}})$", name, re.IGNORECASE)
-    return f"{kind}-{glued[1]}".lower() if glued else None
+    return _glued(name, kind)
+
+
+def _glued(name: str, kind: str) -> str | None:
+    """The id in a logical name of the IaC generator's: `EC2VPC00vpc0436cc8bb9b7d869a00UXFnL`."""
+    match = re.search(rf"00{kind}-?([0-9a-f]{{17}}|[0-9a-f]{{8}})00\w{{5}}$", name)
+    return f"{kind}-{match[1]}" if match else None
 
 
 def _references(reading: _Reading, value: Any) -> list[str]:
@@ -224,11 +229,10 @@ def _references(reading: _Reading, value: Any) -> list[str]:
         return found
     for name in _refs(value):
         resource = reading.resources.get(name)
-        glued = re.search(r"(?:sg|SecurityGroup\w*?)-?([0-9a-f]{17}|[0-9a-f]{8})$", name)
         if resource is not None:
             found += list(_texts(resource.get("Metadata"), _ID["group"]))
-            if not found and glued:
-                found.append(f"sg-{glued[1]}")
+            identity = _glued(name, "sg")
+            found += [identity] if identity and not found else []
     return found
 
 

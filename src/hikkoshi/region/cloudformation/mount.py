@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.cloudformation import models, parsing
-
 from hikkoshi.region.cloudformation.adapter import Adapter, MakeClient
+from hikkoshi.region.cloudformation.moto_engine import models, parsing
 from hikkoshi.region.cloudformation.resources import ADAPTERS
 from hikkoshi.region.cloudformation.stack import RegionResourceMap, RegionStack, imports_of
 

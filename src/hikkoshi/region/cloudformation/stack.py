@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.cloudformation import models, parsing
 
 from hikkoshi.region.cloudformation.adapter import Adapter, Cancelled, ResourceFailed
 from hikkoshi.region.cloudformation.graph import CircularDependency, dependency_order
+from hikkoshi.region.cloudformation.moto_engine import models, parsing
 from hikkoshi.region.cloudformation.resources.leaving import LEAVING
 from hikkoshi.region.cloudformation.shapes import UnknownProperty
 

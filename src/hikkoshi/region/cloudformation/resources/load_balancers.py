@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from hikkoshi.region.cloudformation.adapter import Adapter, ResourceFailed, is_gone
+from hikkoshi.region.cloudformation.adapter import Adapter, is_gone
 
 _NOT_IMPLEMENTED = "NotImplementedException"
 
@@ -76,7 +76,7 @@ class TargetGroup(_Elb):
         named = {"Name": self.name, **properties}
         attributes = named.pop("TargetGroupAttributes", [])
         targets = named.pop("Targets", [])
-        found = self._create(named, targets)
+        found = self.call("elbv2", "CreateTargetGroup", named)["TargetGroups"][0]
         self.identity = found["TargetGroupArn"]
         self.attributes = {
             "TargetGroupArn": self.identity,
@@ -87,24 +87,6 @@ class TargetGroup(_Elb):
         self._set(attributes)
         if targets:
             self._targets("RegisterTargets", targets)
-
-    def _create(self, named: dict[str, Any], targets: list[Any]) -> dict[str, Any]:
-        try:
-            answer = self.call("elbv2", "CreateTargetGroup", named)
-        except ClientError as error:
-            is_missing = error.response["Error"]["Code"] == _NOT_IMPLEMENTED
-            if not is_missing or named.get("TargetType") != "instance":
-                raise
-            if targets:
-                raise ResourceFailed(
-                    "the local region has no targets of type instance yet; it cannot register "
-                    f"{len(targets)}"
-                ) from error
-            # An empty group answers alike whatever its targets would have been.
-            self.lacks.add("TargetType instance")
-            answer = self.call("elbv2", "CreateTargetGroup", {**named, "TargetType": "ip"})
-        found: dict[str, Any] = answer["TargetGroups"][0]
-        return found
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
         fixed = self.REPLACING | {"TargetGroupAttributes", "Targets", "Tags", "IpAddressType"}
