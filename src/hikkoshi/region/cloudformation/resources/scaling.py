@@ -1,73 +1,86 @@
-"""AWS::ApplicationAutoScaling: bounds are applied to the service, policies are kept in words.
-
-moto's Application Auto Scaling asks moto's own ECS whether the service is there, which it never is
-here; so both are known to their stack only."""
+"""AWS::ApplicationAutoScaling, over the region's own, which scales ECS services."""
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from hikkoshi.region.cloudformation.adapter import Adapter, ResourceFailed
+from botocore.exceptions import ClientError
+
+from hikkoshi.region.cloudformation.adapter import Adapter, is_gone
+
+_SERVICE = "application-autoscaling"
+_KEY = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
 
 class ScalableTarget(Adapter):
+    """Ref gives `RESOURCE|DIMENSION|NAMESPACE`, which policies name as ScalingTargetId."""
+
     TYPE = "AWS::ApplicationAutoScaling::ScalableTarget"
-    REPLACING = frozenset({"ResourceId", "ScalableDimension", "ServiceNamespace"})
-    METADATA = "its bounds are applied now; the local region scales nothing by itself"
+    REPLACING = frozenset(_KEY)
 
     def make(self, properties: dict[str, Any]) -> None:
-        resource, dimension, space = (
-            str(properties[key]) for key in ("ResourceId", "ScalableDimension", "ServiceNamespace")
-        )
-        if dimension != "ecs:service:DesiredCount":
-            raise ResourceFailed(f"the local region has no scalable target {dimension}")
-        self.identity = f"{resource}|{dimension}|{space}"
+        self._register(properties)
+        self.identity = "|".join(str(properties[key]) for key in _KEY)
         self.attributes = {"Id": self.identity}
-        self._bound(properties)
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
-        self._bound(properties)
+        self._register(properties)
+        kept = {action["ScheduledActionName"] for action in properties.get("ScheduledActions", [])}
+        for action in before.get("ScheduledActions", []):
+            if action["ScheduledActionName"] not in kept:
+                named = {key: properties[key] for key in _KEY}
+                named["ScheduledActionName"] = action["ScheduledActionName"]
+                self.call(_SERVICE, "DeleteScheduledAction", named)
 
-    def _bound(self, properties: dict[str, Any]) -> None:
-        """As AWS does: a count outside the bounds is brought to the nearer one."""
-        parts = str(properties["ResourceId"]).split("/")
-        if len(parts) != 3:
-            raise ResourceFailed(f"{properties['ResourceId']!r} is not service/CLUSTER/SERVICE")
-        cluster, name = parts[1:]
-        client = self.client("ecs")
-        found = client.describe_services(cluster=cluster, services=[name])["services"]
-        if not found or found[0]["status"] != "ACTIVE":
-            raise ResourceFailed(f"ECS service doesn't exist: {properties['ResourceId']}")
-        desired = found[0]["desiredCount"]
-        low, high = int(properties["MinCapacity"]), int(properties["MaxCapacity"])
-        wanted = min(max(desired, low), high)
-        if wanted != desired:
-            client.update_service(cluster=cluster, service=name, desiredCount=wanted)
+    def _register(self, properties: dict[str, Any]) -> None:
+        given = dict(properties)
+        actions = given.pop("ScheduledActions", [])
+        self.call(_SERVICE, "RegisterScalableTarget", given)
+        for action in actions:
+            named = {key: properties[key] for key in _KEY}
+            self.call(_SERVICE, "PutScheduledAction", {**named, **action})
 
     def remove(self) -> None:
-        """Nothing but the stack knows it."""
+        if not self.attributes:
+            return
+        named = dict(zip(_KEY, self.identity.split("|"), strict=True))
+        try:
+            self.call(_SERVICE, "DeregisterScalableTarget", named)
+        except ClientError as error:
+            if not is_gone(error):
+                raise
 
 
 class ScalingPolicy(Adapter):
     TYPE = "AWS::ApplicationAutoScaling::ScalingPolicy"
-    REPLACING = frozenset({"PolicyName", "ScalingTargetId", "ResourceId"})
-    METADATA = "kept in the stack only: the local region scales nothing by itself"
+    REPLACING = frozenset({"PolicyName", "ScalingTargetId", *_KEY})
 
     def make(self, properties: dict[str, Any]) -> None:
-        target = str(properties.get("ScalingTargetId") or properties.get("ResourceId"))
-        account = self.client("sts").get_caller_identity()["Account"]
-        self.identity = (
-            f"arn:aws:autoscaling:{self.region}:{account}:scalingPolicy:{uuid.uuid4()}:"
-            f"resource/ecs/{target.partition('|')[0]}:policyName/{properties['PolicyName']}"
-        )
+        self.identity = self.call(_SERVICE, "PutScalingPolicy", _whole(properties))["PolicyARN"]
         self.attributes = {"Arn": self.identity}
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
-        """New words, kept with the stack."""
+        self.call(_SERVICE, "PutScalingPolicy", _whole(properties))
 
     def remove(self) -> None:
-        """Nothing but the stack knows it."""
+        if not self.attributes:
+            return
+        whole = _whole(self.properties)
+        named = {key: whole[key] for key in ("PolicyName", *_KEY)}
+        try:
+            self.call(_SERVICE, "DeleteScalingPolicy", named)
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+
+
+def _whole(properties: dict[str, Any]) -> dict[str, Any]:
+    """With the target in the API's words."""
+    given = dict(properties)
+    target = given.pop("ScalingTargetId", None)
+    if target:
+        given |= dict(zip(_KEY, str(target).split("|"), strict=True))
+    return given
 
 
 ADAPTERS: tuple[type[Adapter], ...] = (ScalableTarget, ScalingPolicy)
