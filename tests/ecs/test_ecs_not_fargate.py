@@ -67,3 +67,28 @@ def test_what_aws_refuses_of_any_launch_type_is_refused(wrong, words):
         assert words.lower() in error.message.lower()
 
     asyncio.run(story())
+
+
+def test_an_arn_of_elsewhere_names_nothing_here():
+    async def story() -> None:
+        house = House()
+        made = await house.call("CreateCluster", clusterName="genba")
+        arn = made["cluster"]["clusterArn"]
+        made = await house.call("RegisterTaskDefinition", **definition())
+        task_definition = made["taskDefinition"]["taskDefinitionArn"]
+        for here, there in (
+            ("ap-northeast-1", "us-east-1"), ("123456789012", "111111111111"),
+            (":ecs:", ":lambda:"), ("arn:aws:", "arn:aws-cn:"),
+        ):  # fmt: skip
+            elsewhere = arn.replace(here, there)
+            told = await house.call("DescribeClusters", clusters=[arn, elsewhere])
+            assert [c["clusterName"] for c in told["clusters"]] == ["genba"]
+            assert told["failures"] == [{"arn": elsewhere, "reason": "MISSING"}]
+            error = await house.refused("ListTasks", cluster=elsewhere)
+            assert error.code == "ClusterNotFoundException"
+            error = await house.refused(
+                "DescribeTaskDefinition", taskDefinition=task_definition.replace(here, there)
+            )
+            assert error.code == "ClientException"
+
+    asyncio.run(story())

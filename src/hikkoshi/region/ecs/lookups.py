@@ -15,8 +15,16 @@ _DEFINITION = re.compile(
 )
 
 
+def find_cluster(store: Store, identifier: str) -> Cluster | None:
+    """By name or ARN; an ARN of elsewhere (region, account, service) finds nothing."""
+    cluster = store.clusters.get(last_part(identifier))
+    if cluster is not None and ":" in identifier and identifier != cluster.arn:
+        return None
+    return cluster
+
+
 def active_cluster(store: Store, identifier: str | None) -> Cluster:
-    cluster = store.clusters.get(last_part(identifier or "default"))
+    cluster = find_cluster(store, identifier or "default")
     if cluster is None:
         raise errors.cluster_not_found()
     if cluster.status != "ACTIVE":
@@ -51,6 +59,10 @@ def find_definition(store: Store, identifier: str) -> Definition | None:
         return None
     family, revision = match.groups()
     arns = store.families.get(family, [])
+    if identifier.startswith("arn:"):
+        # One of another region or account names nothing that is here.
+        prefix = identifier.rpartition("/")[0] + "/"
+        arns = [arn for arn in arns if arn.startswith(prefix)]
     if revision is not None:
         return next(
             (store.definitions[a] for a in arns if a.endswith(f"/{family}:{int(revision)}")), None

@@ -261,7 +261,7 @@ def _text(text: str, path: str) -> str:
 def _timestamp(value: float | str, path: str) -> Any:
     try:
         return parse_timestamp(value)
-    except (ValueError, OverflowError, OSError, TypeError) as error:
+    except (ValueError, OverflowError, OSError, TypeError, RuntimeError) as error:
         message = f"{path}: {str(value)[:80]!r} is no timestamp"
         raise AwsError("SerializationException", message) from error
 

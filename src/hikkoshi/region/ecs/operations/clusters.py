@@ -67,9 +67,10 @@ class ClusterOperations:
         include = parameters.get("include") or []
         found, failures = [], []
         for identifier in parameters.get("clusters") or ["default"]:
-            cluster = self._store.clusters.get(last_part(identifier))
+            cluster = lookups.find_cluster(self._store, identifier)
             if cluster is None:
-                arn = self._plane.names.cluster(last_part(identifier))
+                is_arn = identifier.startswith("arn:")
+                arn = identifier if is_arn else self._plane.names.cluster(identifier)
                 failures.append(shapes.failure(arn, "MISSING"))
             else:
                 found.append(shapes.cluster_shape(cluster, self._store, include))

@@ -108,7 +108,7 @@ class DefinitionOperations:
             raise errors.client_error(f"Invalid revision number. Number: {number}")
         definition = lookups.find_definition(self._store, identifier)
         if definition is None:
-            raise errors.client_error("The specified task definition does not exist.")
+            raise errors.unknown_definition()
         if definition.status == "ACTIVE":
             definition = self._store.put_definition(
                 replace(definition, status="INACTIVE", deregistered_at=self._plane.clock.now())
