@@ -163,3 +163,21 @@ def test_an_answer_that_the_model_does_not_know_is_our_mistake() -> None:
     description = SERVICES["ecs"]
     with pytest.raises(ValueError, match="clusterArn"):
         serialize(description, description.operation("ListClusters"), {"clusterArn": []}, "id")
+
+
+@pytest.mark.parametrize(
+    ("operation", "form"),
+    [
+        ("ModifyDBCluster", {"DBClusterIdentifier": "a", "NewDBClusterIdentifier.": "x"}),
+        ("ModifyDBCluster", {"DBClusterIdentifier.a.b": "x"}),
+        ("DescribeEvents", {"EndTime": "1000000000000.0"}),
+        ("DescribeEvents", {"EndTime": "soon"}),
+        ("DescribeEvents", {"Duration": "1e999"}),
+    ],
+)
+def test_a_form_that_fuzzing_found_is_refused_in_words(
+    operation: str, form: dict[str, str]
+) -> None:
+    with pytest.raises(AwsError) as caught:
+        parse_query(form, ServiceDescription("rds").operation(operation))
+    assert caught.value.status == 400
