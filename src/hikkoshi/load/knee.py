@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hikkoshi.base.units import format_duration, format_share
-from hikkoshi.load.report import LATENESS_FLOOR_S, MAX_LATENESS_SHARE, StageFigures
+from hikkoshi.load.report import (
+    LATENESS_FLOOR_S,
+    MAX_LATENESS_SHARE,
+    LoadSummary,
+    StageFigures,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,18 @@ def find_knee(steps: Iterable[Step], objectives: Objectives) -> Knee:
         kept = step.asked_rate
     why = "no step was measured" if kept is None else "every step kept the objectives"
     return Knee(kept, False, None, why)
+
+
+def step_of(summary: LoadSummary, asked_rate: float) -> Step:
+    """A whole run at one rate as a step."""
+    whole = summary.whole
+    return Step(
+        asked_rate=asked_rate,
+        achieved_rate=summary.throughput,
+        p99_s=whole.latency.p99,
+        failed_share=summary.failed / max(1, whole.requests),
+        is_valid=summary.is_valid,
+    )
 
 
 def steps_of(figures: Iterable[StageFigures]) -> tuple[Step, ...]:

@@ -105,6 +105,11 @@ class Sending:
                 )
         return found
 
+    @property
+    def summary(self) -> LoadSummary | None:
+        """After the block: the generator's own figures."""
+        return self._summary
+
     def invalid_because(self) -> str | None:
         """Why the numbers must not be believed; None when they may be."""
         return "; ".join(self._summary.invalid) or None if self._summary else None
