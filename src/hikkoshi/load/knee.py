@@ -92,12 +92,14 @@ def find_knee(steps: Iterable[Step], objectives: Objectives) -> Knee:
     return Knee(kept, False, None, why)
 
 
-def step_of(summary: LoadSummary, asked_rate: float) -> Step:
-    """A whole run at one rate as a step."""
+def step_of(summary: LoadSummary, asked_rate: float, objectives: Objectives) -> Step:
+    """A whole run at one rate as a step. The last requests may take as long as is allowed beyond
+    its end: that is no queue that grows."""
     whole = summary.whole
+    seconds = max(summary.duration_s, summary.totals.last_done_s - objectives.max_p99_s)
     return Step(
         asked_rate=asked_rate,
-        achieved_rate=summary.throughput,
+        achieved_rate=whole.succeeded / seconds,
         p99_s=whole.latency.p99,
         failed_share=summary.failed / max(1, whole.requests),
         is_valid=summary.is_valid,

@@ -62,7 +62,7 @@ def _climb(context: Context, objectives: Objectives) -> tuple[list[Step], list[s
             sending.finish()
         summary = sending.summary
         assert summary is not None
-        step = step_of(summary, asked)
+        step = step_of(summary, asked, objectives)
         steps.append(step)
         notes.append(
             f"{asked:.0f}/s: p99 {format_duration(step.p99_s or 0)}, {summary.failed} of "

@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 
 from hikkoshi.cli.load.attack import attack
+from hikkoshi.cli.load.comparing import baseline, compare_command
+from hikkoshi.cli.load.enduring import soak, spike_command
 from hikkoshi.cli.load.options import EXAMPLES
 from hikkoshi.cli.load.results import encode, export, plot, report
+from hikkoshi.cli.load.searching import capacity
 
 
 class _AttackByDefault(click.Group):
@@ -29,5 +32,16 @@ def load() -> None:
     """
 
 
-for _command in (attack, report, plot, encode, export):
+for _command in (
+    attack,
+    capacity,
+    soak,
+    spike_command,
+    report,
+    plot,
+    compare_command,
+    baseline,
+    encode,
+    export,
+):
     load.add_command(_command)
