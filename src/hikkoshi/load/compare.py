@@ -2,7 +2,8 @@
 
 Requests near each other in time fare alike, so drawing single requests would promise too much:
 whole slices of time are drawn (a block bootstrap), some hundred times, from each run, and the
-interval that holds 95 % of the differences is what the data can tell.
+interval that holds 99 % of the differences is what the data can tell (not 95 %: six metrics are
+looked at, and each has its chance to cry wolf).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hikkoshi.base.units import format_duration, format_share
 from hikkoshi.load.histogram import top_of
 from hikkoshi.load.timeline import Slice, Timeline, timeline_of
 
-DRAWS = 200
+DRAWS = 300
 # Enough blocks that drawing them tells something, few enough that it is quick.
 BLOCKS = 40
 LEAST_BLOCKS = 8
@@ -34,7 +35,7 @@ _BASELINE = "hikkoshi-load-baseline"
 @dataclass(frozen=True, slots=True)
 class Difference:
     """before, after: seconds or shares, None where nothing was measured. low, high: the interval
-    that holds 95 % of the differences (after − before) that drawing gave. is_real: it does not
+    that holds 99 % of the differences (after − before) that drawing gave. is_real: it does not
     hold nought, and is no smaller than what matters."""
 
     metric: str
@@ -140,7 +141,7 @@ def _difference(
     )
     if first is None or second is None or len(changes) < DRAWS // 2:
         return Difference(name, first, second, None, None, False)
-    low, high = changes[int(0.025 * len(changes))], changes[int(0.975 * len(changes)) - 1]
+    low, high = changes[int(0.005 * len(changes))], changes[int(0.995 * len(changes)) - 1]
     is_sure = low > 0 or high < 0
     is_real = is_sure and abs(second - first) > min_change * first
     return Difference(name, first, second, low, high, is_real)
@@ -250,7 +251,7 @@ def _say(each: Difference) -> str:
     if each.low is None or each.high is None:
         return f"{told}  the noise is not known"
     verdict = "WORSE" if each.is_worse else "better" if each.is_real else "within the noise"
-    return f"{told}  {verdict} (95 %: {_signed(tell, each.low)} to {_signed(tell, each.high)})"
+    return f"{told}  {verdict} (99 %: {_signed(tell, each.low)} to {_signed(tell, each.high)})"
 
 
 def _signed(tell: Callable[[float], str], value: float) -> str:
