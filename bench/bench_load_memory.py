@@ -53,15 +53,18 @@ def report(count: int, kind: str) -> None:
         path = Path(name) / "r.load"
         write_results(path, count)
         size = path.stat().st_size / 1e6
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.monotonic()
         command = [sys.executable, "-m", "hikkoshi.cli.main", "load", "report", str(path)]
         done = subprocess.run([*command, "--type", kind], capture_output=True, check=False)
         seconds = time.monotonic() - started
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        peak = after.ru_maxrss / 1e3
         told = "" if done.returncode == 0 else f" (exit code {done.returncode})"
         print(
-            f"report {kind} of {count:,} requests ({size:.0f} MB): {seconds:.1f} s, "
-            f"at most {peak:.0f} MB{told}"
+            f"report {kind} of {count:,} requests ({size:.0f} MB): {seconds:.1f} s "
+            f"({cpu:.1f} s of CPU), at most {peak:.0f} MB{told}"
         )
 
 
@@ -76,7 +79,7 @@ def simulate(count: int) -> None:
     writer = ResultWriter(Path("/dev/null"), {})
     tally = Tally(prepared, writer)
     first, sent, windows = 0.0, 0, 0
-    started = time.monotonic()
+    started = time.process_time()
     while sent < count:
         tally.ended = list(records)
         tally.late = [1e-5] * len(records)
@@ -89,9 +92,9 @@ def simulate(count: int) -> None:
             first = resident_mb()
     tally.take_window(sent / 1000)
     assert tally.totals.done == sent
-    last, seconds = resident_mb(), time.monotonic() - started
+    last, seconds = resident_mb(), time.process_time() - started
     print(
-        f"{sent:,} requests counted in {seconds:.0f} s ({seconds / sent * 1e6:.2f} µs each): "
+        f"{sent:,} requests counted in {seconds:.0f} s of CPU ({seconds / sent * 1e6:.2f} µs each): "
         f"{first:.1f} MB after a tenth, {last:.1f} MB at the end, {last - first:+.1f} MB"
     )
 
