@@ -94,8 +94,8 @@ def simulate(count: int) -> None:
     assert tally.totals.done == sent
     last, seconds = resident_mb(), time.process_time() - started
     print(
-        f"{sent:,} requests counted in {seconds:.0f} s of CPU ({seconds / sent * 1e6:.2f} µs each): "
-        f"{first:.1f} MB after a tenth, {last:.1f} MB at the end, {last - first:+.1f} MB"
+        f"{sent:,} requests counted in {seconds:.0f} s of CPU ({seconds / sent * 1e6:.2f} µs "
+        f"each): {first:.1f} MB after a tenth, {last:.1f} MB at the end, {last - first:+.1f} MB"
     )
 
 
