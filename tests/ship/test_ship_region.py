@@ -76,10 +76,8 @@ def test_an_unchanged_deploy_makes_few_calls(files, monkeypatch):
     for name, value in files.region.environment.items():
         monkeypatch.setenv(name, value)
     session = boto3.Session()
-    calls, times = [], []
-    session.events.register("before-send.*", lambda **_: calls.append(1) or times.append(
-        -time.monotonic()))  # fmt: skip
-    session.events.register("response-received.*.*", lambda **_: times.append(time.monotonic()))
+    calls = []
+    session.events.register("before-send.*", lambda **_: calls.append(1))
     monkeypatch.setattr(
         Access,
         "to_account",
@@ -87,13 +85,13 @@ def test_an_unchanged_deploy_makes_few_calls(files, monkeypatch):
             lambda cls, profile=None, region=None: cls(None, "ap-northeast-1", None, [session])
         ),
     )
-    began = time.monotonic()
+    began = time.process_time()
     result = CliRunner().invoke(deploy_command, [str(files.directory)])  # fmt: skip
-    took = time.monotonic() - began
+    own_s = time.process_time() - began  # the rest is the API's time, and the machine's load
     assert "nothing to change" in result.output
     assert result.exit_code == 0
     assert 1 <= len(calls) <= 6
-    assert took - sum(times) < 1.0
+    assert own_s < 1.0
 
 
 def test_a_bad_deploy_is_given_up_with_the_reason_and_taken_back(files):
@@ -120,7 +118,8 @@ def test_a_bad_deploy_is_given_up_with_the_reason_and_taken_back(files):
 
 
 def test_a_bad_image_is_given_up_with_the_reason(files):
-    files.write(image="nowhere.example/none:1")
+    # With a breaker it is a race which of the two ends it first.
+    files.write(image="nowhere.example/none:1", breaks=False)
     said = files.hikkoshi("deploy")
     assert said.code == 1, said.all
     assert "CannotPullContainerError" in said.out
@@ -342,6 +341,7 @@ def deploys_in_a_child(files) -> int:
     return child
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_is_consistent(files):
     assert files.hikkoshi("deploy").code == 0
     moments = [random.uniform(0.0, 1.3) for _ in range(KILLS)]
@@ -361,6 +361,7 @@ def test_killed_at_any_moment_and_run_again_it_is_consistent(files):
         files.region.client("ssm").get_parameter(Name=lock.name_of(files.cluster, "web"))
 
 
+@pytest.mark.slow
 def test_throttling_of_every_second_call_is_survived(files):
     """Half of them, at random: some calls are refused more often than botocore tries."""
     assert files.hikkoshi("deploy").code == 0
