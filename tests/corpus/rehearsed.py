@@ -193,10 +193,10 @@ def rehearse(case: Case, directory: Path) -> Named:
         words + (["--quick"] if case.is_quick else []), env=environment, capture_output=True,
         text=True, timeout=DEADLINE_S, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    if done.returncode == 3:
+    if done.returncode == 3 or not done.stdout.startswith("{"):
         # It never came up: the rules that can tell why are named in the error.
         named = dict(re.findall(r"^  ([a-z-]+) \((fact|likely|hint)\):", done.stderr, re.MULTILINE))
-        return Named(3, named, {}, {}, done.stderr[-2000:])
+        return Named(done.returncode, named, {}, {}, done.stderr[-2000:])
     judgement = json.loads(done.stdout)["judgement"]
     order = ("hint", "likely", "fact")
     findings: dict[str, str] = {}

@@ -70,7 +70,9 @@ def test_a_load_that_ended_too_early_is_not_judged(made_run):
         ([14, 15, 16], True, False, FACT),
         ([8, 9, 10], True, False, LIKELY),  # within the TTL, but the sessions are opened after it
         ([8, 9, 10], False, True, None),
-        ([14, 15, 16], False, True, None),  # an old session: it breaks, and is opened elsewhere
+        ([14, 15, 16], False, True, LIKELY),  # the name was asked: there by another way?
+        ([14, 15, 16], False, False, FACT),
+        ([14, 15], False, False, None),
     ],
 )
 def test_the_old_writers_address(made_run, refused_at, opens, asks, expected):

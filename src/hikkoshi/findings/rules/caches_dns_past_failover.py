@@ -24,8 +24,10 @@ LIKELY_SESSIONS = 3
 def certainty_of(writes: int, opened: int, asked: int) -> Certainty | None:
     """writes: failed at the old writer after the TTL. opened: sessions opened there since. asked:
     questions for the name by the tasks since the failover."""
-    if writes >= FACT_WRITES and opened >= 1:
-        return Certainty.FACT
+    if writes >= FACT_WRITES:
+        # A failover breaks every session at the old writer, so these are new; a task that asked
+        # for the name may have got there by another way.
+        return Certainty.FACT if opened or not asked else Certainty.LIKELY
     if opened >= LIKELY_SESSIONS and not asked:
         return Certainty.LIKELY
     return None
@@ -69,7 +71,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
             measured(
                 "writes refused by the old writer (SQLSTATE 25006) past the name's TTL",
                 len(writes),
-                f"{FACT_WRITES} with a session opened there is a fact",
+                f"{FACT_WRITES} is a fact, with a session opened there or no question for the name",
                 past,
             ),
             measured(
