@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from hikkoshi.trials.old_home import downtime, supervise, swap_commands
+from hikkoshi.trials.old_home import downtime
+from hikkoshi.trials.old_instances import supervise, swap_commands
 
 DEADLINE_S = 15.0
 

@@ -44,7 +44,7 @@ def rehearse(
 
     \b
     Trials: synthetic, one-by-one, steady, overload, soak, kill-task, failover, router-crash,
-    rolling-deploy, bad-deploy, scp-swap.
+    rolling-deploy, bad-deploy, scp-swap, cutover.
 
     \b
     Examples:

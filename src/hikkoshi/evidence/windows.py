@@ -11,7 +11,7 @@ PLANNED = frozenset({"steady", "soak"})
 disturb, so what a rule measures there says nothing about a normal day."""
 
 
-OLD_HOME = frozenset({"scp-swap"})
+OLD_HOME = frozenset({"scp-swap", "cutover"})
 """Trials in which the old home runs beside the new one, for comparison. What is recorded then may
 be the old one's doing, so no rule blames the new one for it."""
 

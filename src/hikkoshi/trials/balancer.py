@@ -56,7 +56,9 @@ def create_balancer(access: Access, settings: LoadBalancer) -> BalancerHome:
     )
 
 
-def create_target_group(access: Access, settings: LoadBalancer, name: str, port: int = 80) -> str:
+def create_target_group(
+    access: Access, settings: LoadBalancer, name: str, port: int = 80, target_type: str = "ip"
+) -> str:
     elb = access.client("elbv2")
     check = settings.health_check
     group = calling(
@@ -66,7 +68,7 @@ def create_target_group(access: Access, settings: LoadBalancer, name: str, port:
         Protocol="HTTP",
         Port=port,
         VpcId=default_vpc(access),
-        TargetType="ip",
+        TargetType=target_type,
         HealthCheckPath=check.path,
         HealthCheckIntervalSeconds=round(check.interval),
         HealthCheckTimeoutSeconds=round(check.timeout),

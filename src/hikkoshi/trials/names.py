@@ -18,6 +18,7 @@ NAMES: tuple[str, ...] = (
     "rolling-deploy",
     "bad-deploy",
     "scp-swap",
+    "cutover",
 )
 
 

@@ -18,6 +18,8 @@ class Pace:
     fault_deadline_s: float
     deploy_deadline_s: float
     probe_requests: int
+    cutover_steps: tuple[int, ...]
+    cutover_hold_s: float
 
     @staticmethod
     def full() -> Pace:
@@ -31,6 +33,8 @@ class Pace:
             fault_deadline_s=30.0,
             deploy_deadline_s=60.0,
             probe_requests=5,
+            cutover_steps=(5, 25, 50, 100),
+            cutover_hold_s=2.0,
         )
 
     @staticmethod
@@ -45,4 +49,6 @@ class Pace:
             fault_deadline_s=30.0,
             deploy_deadline_s=45.0,
             probe_requests=3,
+            cutover_steps=(25, 100),
+            cutover_hold_s=1.0,
         )

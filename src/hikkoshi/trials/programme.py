@@ -15,12 +15,16 @@ from hikkoshi.trials.bad_deploy import NAME as BAD
 from hikkoshi.trials.bad_deploy import TITLE as BAD_TITLE
 from hikkoshi.trials.bad_deploy import try_bad_deploy
 from hikkoshi.trials.context import Context, result
+from hikkoshi.trials.cutover import NAME as CUTOVER
+from hikkoshi.trials.cutover import TITLE as CUTOVER_TITLE
+from hikkoshi.trials.cutover import try_cutover
 from hikkoshi.trials.failover import Failover
 from hikkoshi.trials.faults import try_fault
 from hikkoshi.trials.kill_task import KillTask
 from hikkoshi.trials.old_home import NAME as SCP
 from hikkoshi.trials.old_home import TITLE as SCP_TITLE
-from hikkoshi.trials.old_home import find_old_home, try_scp_swap
+from hikkoshi.trials.old_home import try_scp_swap
+from hikkoshi.trials.old_instances import find_old_home
 from hikkoshi.trials.overload import NAME as OVERLOAD
 from hikkoshi.trials.overload import TITLE as OVERLOAD_TITLE
 from hikkoshi.trials.overload import try_overload
@@ -88,6 +92,10 @@ def _overload_s(pace: Pace) -> float:
     return pace.overload_step_s * len(pace.overload_factors)
 
 
+def _cutover_s(pace: Pace) -> float:
+    return pace.warm_s + (len(pace.cutover_steps) + 1) * (pace.cutover_hold_s + 1) + 5
+
+
 PROGRAMME: tuple[Trial, ...] = (
     Trial(SYNTHETIC, SYNTHETIC_TITLE, try_synthetic, lambda p: 1, _without_synthetic),
     Trial(PROBING, PROBING_TITLE, try_one_by_one, lambda p: 2, _without_database),
@@ -114,6 +122,7 @@ PROGRAMME: tuple[Trial, ...] = (
     Trial(ROLLING, ROLLING_TITLE, try_rolling_deploy, lambda p: _fault_s(p) + 3, _without_load),
     Trial(BAD, BAD_TITLE, try_bad_deploy, lambda p: _fault_s(p) + 6, _without_load),
     Trial(SCP, SCP_TITLE, try_scp_swap, lambda p: _fault_s(p) + 3, _without_old_home),
+    Trial(CUTOVER, CUTOVER_TITLE, try_cutover, _cutover_s, _without_old_home),
 )
 
 # How long the service may take to be whole again between two trials.
