@@ -175,7 +175,7 @@ class Backend:
 class House:
     """The service, its front, and a boto3 client; calls come from this thread, as a user's do."""
 
-    def __init__(self, directory: Path, timers: Timers) -> None:
+    def __init__(self, directory: Path, timers: Timers, **more: Any) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
@@ -190,6 +190,7 @@ class House:
                 "subnet-a": ("vpc-1", "ap-northeast-1a"),
                 "subnet-c": ("vpc-1", "ap-northeast-1c"),
             }.get,
+            **more,
         )
         door = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{door.getsockname()[1]}"

@@ -292,7 +292,8 @@ def test_a_refused_listener_leaves_nothing_open(house: House) -> None:
     listener = house.create_listener(balancer, forward(group))
     for arguments, code in (
         ({"Port": 8000}, "DuplicateListener"),
-        ({"Port": 9, "Protocol": "HTTPS"}, "NotImplementedException"),
+        ({"Port": 9, "Protocol": "HTTPS"}, "CertificateNotFound"),
+        ({"Port": 9, "Protocol": "GENEVE"}, "NotImplementedException"),
         ({"Port": 9, "DefaultActions": forward("arn:nope")}, "TargetGroupNotFound"),
         ({"Port": 9, "DefaultActions": fixed(200, "x") * 2}, "InvalidLoadBalancerAction"),
         ({"Port": 9, "DefaultActions": fixed(300, "x")}, "ValidationError"),

@@ -27,6 +27,7 @@ from hikkoshi.region.closing import Closing
 from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
 from hikkoshi.region.elb.groups import FindInstance
+from hikkoshi.region.elb.keeper import FindCertificate
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.engine.embedded import EmbeddedEngine
 from hikkoshi.region.engine.port import Mount
@@ -114,6 +115,7 @@ class Region:
         self.elb = ElbService(
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
             find_instance=instance_finder(clients),
+            find_certificate=certificate_finder(payload.account_id),
         )  # fmt: skip
         self.ecs = EcsService(
             runtime=self.runtime,
@@ -293,6 +295,25 @@ def _mount_cloudformation(clients: MakeClient) -> None:
     from hikkoshi.region.cloudformation.mount import mount
 
     mount(clients)
+
+
+def certificate_finder(account_id: str) -> FindCertificate:
+    """ACM is moto's; its API gives no private key away, so moto itself is asked."""
+
+    def ask(arn: str, region: str) -> str | None:
+        from moto.backends import get_backend
+
+        found = get_backend("acm")[account_id][region]._certificates.get(arn)
+        if found is None:
+            return None
+        parts = (found.cert, found.key, found.chain or b"")
+        texts = [part.decode() if isinstance(part, bytes) else str(part) for part in parts]
+        return "\n".join(text.strip() for text in texts) + "\n"
+
+    async def find(arn: str, region: str) -> str | None:
+        return await asyncio.to_thread(ask, arn, region)
+
+    return find
 
 
 def images_of(payload: Payload, directory: Path) -> Libraries:

@@ -83,16 +83,17 @@ def try_cutover(context: Context) -> TrialResult:
             if tried.t_forward_done is not None:
                 _back(context, place, sending, tried)
             sending.pass_time(context.pace.cool_s)
-        return _judge(context, sending, t_start, tried)
+        return _judge(context, sending, t_start, tried, rate)
     finally:
         old.remove()
 
 
 def rate_of(context: Context, old: Project) -> float:
-    """What both sides are planned for: the old one carries all of it before the cutover."""
+    """Half of what both sides are planned for: the old one carries all of it before the cutover,
+    and here both share one machine with the database and with the load."""
     load = old.settings.load
     planned = planned_rate(context)
-    return min(planned, float(load.rate)) if load is not None else planned
+    return (min(planned, float(load.rate)) if load is not None else planned) / 2
 
 
 def _mover(context: Context, place: Place, sending: Sending) -> tuple[Mover, Journal]:
@@ -175,7 +176,9 @@ def _crash_all(context: Context) -> str:
     return f"{context.home.container} of {len(codes)} tasks exited with {', '.join(codes)}"
 
 
-def _judge(context: Context, sending: Sending, t_start: float, tried: _Tried) -> TrialResult:
+def _judge(
+    context: Context, sending: Sending, t_start: float, tried: _Tried, rate: float
+) -> TrialResult:
     requests = sending.requests()
     pace = context.pace
     steps = ", ".join(f"{step} %" for step in pace.cutover_steps)
@@ -183,6 +186,7 @@ def _judge(context: Context, sending: Sending, t_start: float, tried: _Tried) ->
     notes = [
         f"shortened for the rehearsal: steps {steps} held for {held} each (by "
         f"default 1, 5, 25, 50, 100 % for 10 m), passed with {LEAST_REQUESTS} requests",
+        f"{rate:g} requests/s, half of what both sides are planned for: they share this machine",
     ]
     if tried.t_forward_done is None:
         why = f"it went back by itself on the way forwards: {tried.forward.why}"

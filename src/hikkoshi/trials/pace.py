@@ -50,5 +50,5 @@ class Pace:
             deploy_deadline_s=45.0,
             probe_requests=3,
             cutover_steps=(25, 100),
-            cutover_hold_s=1.0,
+            cutover_hold_s=0.5,
         )

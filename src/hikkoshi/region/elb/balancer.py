@@ -139,7 +139,10 @@ class Balancer:
         for arn, group in holdings.target_groups.items():
             check = check_of(group, self._timers)
             targets = self._targets.get(arn, {})
-            lines += state_lines(group.backend, group.number, targets, check.rise, check.fall)
+            lines += state_lines(
+                group.backend, group.number, targets, check.rise, check.fall,
+                is_sticky=group.is_sticky,
+            )  # fmt: skip
         return STATE_HEADER + "".join(line + "\n" for line in lines)
 
     # Targets
@@ -193,7 +196,9 @@ class Balancer:
                 drained_by=self._monotonic() + delay,
             )
             for name in (target.server, target.spare):
-                await self._tell(group, f"set server {{}}/{name} state drain")
+                # A client with a cookie would still be sent to a server that only drains.
+                state = "maint" if group.is_sticky else "drain"
+                await self._tell(group, f"set server {{}}/{name} state {state}")
         self._record(group.arn)
 
     async def _add(self, group: TargetGroup, target: Target) -> None:

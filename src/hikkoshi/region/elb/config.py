@@ -11,7 +11,15 @@ from typing import Any
 
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.meter import LOG_FORMAT
-from hikkoshi.region.elb.model import Document, Holdings, LoadBalancer, TargetGroup, forwarded
+from hikkoshi.region.elb.model import (
+    Document,
+    Holdings,
+    Listener,
+    LoadBalancer,
+    TargetGroup,
+    forwarded,
+    group_stickiness,
+)
 from hikkoshi.region.elb.target import Target
 
 CONNECT_TIMEOUT_S = 10
@@ -132,15 +140,15 @@ def _frontend(holdings: Holdings, arn: str) -> str:
     keep_alive = balancer.attributes["client_keep_alive.seconds"]
     lines = [
         f"frontend {listener.frontend}",
-        f"  bind fd@{listener.door_fd}",
-        f"  bind fd@{listener.inside_fd}",
+        f"  bind fd@{listener.door_fd}{_tls(listener)}",
+        f"  bind fd@{listener.inside_fd}{_tls(listener)}",
         # A stopping process closes no kept connection by itself, since a request might just be on
         # its way: the client is told to close with its next answer.
         "  option idle-close-on-response",
         f"  timeout client {idle}s",
         f"  timeout http-keep-alive {min(int(idle), int(keep_alive))}s",
         "  http-request set-var(txn.t0) date(0,ms)",
-        *_added_headers(balancer, listener.port),
+        *_added_headers(balancer, listener),
         "  http-response set-var(txn.answered) bool(true)",
         # Only HAProxy's own answers pass here unanswered: 503 is a connection that failed.
         "  acl answered var(txn.answered) -m found",
@@ -161,14 +169,20 @@ def _frontend(holdings: Holdings, arn: str) -> str:
         *((rule.priority, rule.actions) for rule in rules),
         (0, listener.default_actions),
     ):
-        lines += _actions(
-            holdings, actions, f"{{ var(txn.rule) -m int {priority} }}", listener.port
-        )
+        lines += _actions(holdings, actions, f"{{ var(txn.rule) -m int {priority} }}", listener)
     # use_backend is looked at after every http-request rule, whatever the order here.
     return "\n".join(lines) + "\n"
 
 
-def _added_headers(balancer: LoadBalancer, port: int) -> list[str]:
+def _tls(listener: Listener) -> str:
+    if not listener.certificates:
+        return ""
+    files = " ".join(f"crt {file}" for _, file in listener.certificates)
+    oldest = "TLSv1.2" if "TLS" in (listener.ssl_policy or "") else "TLSv1.0"
+    return f" ssl {files} ssl-min-ver {oldest} alpn h2,http/1.1"
+
+
+def _added_headers(balancer: LoadBalancer, listener: Listener) -> list[str]:
     mode = balancer.attributes["routing.http.xff_header_processing.mode"]
     known = "{ req.fhdr(X-Forwarded-For) -m found }"
     lines = {
@@ -183,8 +197,8 @@ def _added_headers(balancer: LoadBalancer, port: int) -> list[str]:
     }[mode]
     return [
         *lines,
-        "  http-request set-header X-Forwarded-Proto http",
-        f"  http-request set-header X-Forwarded-Port {port}",
+        f"  http-request set-header X-Forwarded-Proto {listener.protocol.lower()}",
+        f"  http-request set-header X-Forwarded-Port {listener.port}",
         '  http-request set-var-fmt(txn.time) "%{+X}Ts"',
         "  http-request set-var(txn.random) uuid(4),regsub(-,,g),bytes(0,24)",
         '  http-request set-var-fmt(txn.id) "1-%[var(txn.time),lower]-%[var(txn.random)]"',
@@ -195,18 +209,23 @@ def _added_headers(balancer: LoadBalancer, port: int) -> list[str]:
     ]
 
 
-def _actions(holdings: Holdings, actions: Sequence[Document], matches: str, port: int) -> list[str]:
+def _actions(
+    holdings: Holdings, actions: Sequence[Document], matches: str, listener: Listener
+) -> list[str]:
     final = max(actions, key=lambda action: action.get("Order", 1))
     if final["Type"] == "fixed-response":
         return _return(_fixed(final["FixedResponseConfig"]), matches)
     if final["Type"] == "redirect":
-        return _redirect(final["RedirectConfig"], matches, port)
+        return _redirect(final["RedirectConfig"], matches, listener)
     groups = [
         (holdings.target_groups[arn].backend, weight) for arn, weight in forwarded(tuple(actions))
     ]
     weighted = [(backend, weight) for backend, weight in groups if weight > 0]
     if not weighted:
         return _return(_unavailable(), matches)
+    kept_s = group_stickiness(tuple(actions))
+    if kept_s is not None and len(groups) > 1:
+        return _sticky(groups, kept_s, matches)
     if len(weighted) == 1:
         return [f"  use_backend {weighted[0][0]} if {matches}"]
     total = sum(weight for _, weight in weighted)
@@ -216,6 +235,38 @@ def _actions(holdings: Holdings, actions: Sequence[Document], matches: str, port
         below += weight
         lines.append(f"  use_backend {backend} if {matches} {{ var(txn.die) -m int lt {below} }}")
     return [*lines, f"  use_backend {weighted[-1][0]} if {matches}"]
+
+
+def _sticky(groups: Sequence[tuple[str, int]], kept_s: int, matches: str) -> list[str]:
+    """A client with a cookie of a group of this rule stays there, also where the weight has become
+    0; others are shared out. Our cookie is `group.end`, where AWS's is encrypted."""
+    weighted = [(backend, weight) for backend, weight in groups if weight > 0]
+    lines = [
+        f"  http-request set-var(txn.now) date() if {matches}",
+        "  http-request set-var(txn.left) req.cook(AWSALBTG),field(2,.),sub(txn.now) "
+        f"if {matches} {{ req.cook(AWSALBTG) -m found }}",
+    ]
+    for backend, _ in groups:
+        lines.append(
+            f"  http-request set-var(txn.group) str({backend}) if {matches} "
+            f"{{ req.cook(AWSALBTG),field(1,.) -m str {backend} }} {{ var(txn.left) -m int gt 0 }}"
+        )
+    total, below = sum(weight for _, weight in weighted), 0
+    lines.append(f"  http-request set-var(txn.die) rand({total}) if {matches}")
+    for backend, weight in weighted:
+        below += weight
+        lines.append(
+            f"  http-request set-var(txn.group) str({backend}) if {matches} "
+            f"!{{ var(txn.group) -m found }} {{ var(txn.die) -m int lt {below} }}"
+        )
+    lines.append(
+        f'  http-response add-header Set-Cookie "AWSALBTG=%[var(txn.group)].%[date({kept_s})]; '
+        f'Expires=%[date({kept_s}),http_date]; Path=/" '
+        f"if {matches} {{ var(txn.group) -m found }}"
+    )
+    for backend, _ in groups:
+        lines.append(f"  use_backend {backend} if {matches} {{ var(txn.group) -m str {backend} }}")
+    return lines
 
 
 def _return(answer: str, matches: str) -> list[str]:
@@ -233,11 +284,11 @@ def _fixed(config: Document) -> str:
     return f"{text} content-type {quoted(kind)} string {quoted(body)}" if body else text
 
 
-def _redirect(config: Document, matches: str, port: int) -> list[str]:
+def _redirect(config: Document, matches: str, listener: Listener) -> list[str]:
     """AWS always writes the port; an empty query leaves no question mark."""
     fields = {
-        "#{protocol}": "http",
-        "#{port}": str(port),
+        "#{protocol}": listener.protocol.lower(),
+        "#{port}": str(listener.port),
         "#{host}": "%[req.hdr(host),field(1,:)]",
         "#{path}": "%[path,regsub(^/,)]",
         "#{query}": "%[query]",
@@ -317,6 +368,14 @@ def _backend(
         "  option allbackups",
         *_return(_unavailable(), "{ nbsrv eq 0 }"),
     ]
+    if group.is_sticky:
+        kept_s = group.attributes["stickiness.lb_cookie.duration_seconds"]
+        lines += [
+            # Servers come and go while HAProxy runs, so it makes their cookies' values itself.
+            f"  cookie AWSALB insert indirect nocache dynamic maxidle {kept_s} "
+            f'attr "Max-Age={kept_s}"',
+            f"  dynamic-cookie-key {group.backend}",
+        ]
     if group.health_check.is_enabled:
         lines += [
             "  option httpchk",

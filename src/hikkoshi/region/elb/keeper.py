@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 import secrets
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 from hikkoshi.region.elb.balancer import Balancer
 from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer, Rule, TargetGroup
 from hikkoshi.region.engine.instances import Ground
-from hikkoshi.region.front.port import AwsError, Caller
+from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 from hikkoshi.region.ports import Names
 
 _FIRST_ADDRESS = 15
@@ -26,10 +27,22 @@ _MISSING = {
 }
 
 
+FindCertificate = Callable[[str, str], Awaitable[str | None]]
+"""(ARN in ACM, AWS's region) → certificate, key and chain in PEM; None if there is none."""
+
+
 class Keeper:
     """Holdings, the balancer that makes them true, and what they stand on."""
 
-    def __init__(self, *, ground: Ground, names: Names, balancer: Balancer) -> None:
+    def __init__(
+        self,
+        *,
+        ground: Ground,
+        names: Names,
+        balancer: Balancer,
+        find_certificate: FindCertificate | None = None,
+    ) -> None:
+        self._find_certificate = find_certificate
         self.holdings = Holdings()
         self.balancer = balancer
         self._ground = ground
@@ -71,6 +84,21 @@ class Keeper:
     def rule(self, arn: str) -> Rule:
         found: Rule = self.find("rules", arn)
         return found
+
+    async def certificate_file(self, certificate_arn: str, region: str) -> str:
+        """A file of certificate, key and chain, as HAProxy reads it; only we may."""
+        if self._find_certificate is None:
+            raise NotImplementedByRegion("elbv2: certificates, without ACM")
+        text = await self._find_certificate(certificate_arn, region)
+        if text is None:
+            what = f"Certificate ARN '{certificate_arn[:200]}' is not valid"
+            raise AwsError("CertificateNotFound", what)
+        directory = self._ground.state / "elb" / "certificates"
+        directory.mkdir(parents=True, exist_ok=True)
+        file = directory / f"{hashlib.sha256(certificate_arn.encode()).hexdigest()[:24]}.pem"
+        file.touch(mode=0o600)
+        file.write_text(text)
+        return str(file)
 
     def next_group_number(self) -> int:
         self._groups_numbered += 1

@@ -22,6 +22,9 @@ class ListenerCalls:
             "DescribeListeners": self._describe,
             "ModifyListener": self._modify,
             "DeleteListener": self._delete,
+            "DescribeListenerCertificates": self._certificates,
+            "AddListenerCertificates": self._add_certificates,
+            "RemoveListenerCertificates": self._remove_certificates,
             "CreateRule": self._create_rule,
             "DescribeRules": self._describe_rules,
             "ModifyRule": self._modify_rule,
@@ -34,7 +37,7 @@ class ListenerCalls:
         protocol, port = parameters.get("Protocol"), parameters.get("Port")
         if protocol is None or port is None:
             raise refuse("A listener protocol and port must be specified")
-        _need_http(protocol, parameters)
+        tls = await self._tls(protocol, parameters, caller)
         actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
         self._need_free(balancer.arn, port)
         door_fd, door_port, inside_fd = await self._keeper.open_sockets(balancer.address, port)
@@ -48,6 +51,7 @@ class ListenerCalls:
             door_port=door_port,
             inside_fd=inside_fd,
             default_actions=actions,
+            **tls,
         )
         tags = tags_of(parameters)
 
@@ -81,15 +85,84 @@ class ListenerCalls:
 
     async def _modify(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
-        _need_http(parameters.get("Protocol", listener.protocol), parameters)
         if parameters.get("Port", listener.port) != listener.port:
             raise NotImplementedByRegion("elbv2:ModifyListener with another Port")
         altered = listener
+        protocol = parameters.get("Protocol", listener.protocol)
+        if protocol != listener.protocol or {"Certificates", "SslPolicy"} & parameters.keys():
+            known = {
+                "Certificates": [{"CertificateArn": item} for item, _ in listener.certificates],
+                "SslPolicy": listener.ssl_policy,
+            }
+            asked = parameters if protocol == "HTTP" else known | parameters
+            tls = await self._tls(protocol, asked, caller)
+            altered = replace(listener, protocol=protocol, **tls)
         if "DefaultActions" in parameters:
             actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
-            altered = replace(listener, default_actions=actions)
+            altered = replace(altered, default_actions=actions)
         await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
         return {"Listeners": [_describe_one(altered)]}
+
+    async def _tls(
+        self, protocol: str, parameters: Mapping[str, Any], caller: Caller
+    ) -> dict[str, Any]:
+        """The listener's fields of certificates and policy."""
+        if protocol == "HTTP":
+            if parameters.get("Certificates"):
+                raise refuse("Certificates cannot be specified for HTTP listeners")
+            return {"certificates": (), "ssl_policy": None}
+        if protocol != "HTTPS":
+            raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
+        asked = [item.get("CertificateArn", "") for item in parameters.get("Certificates") or []]
+        if len(asked) != 1:
+            what = "A certificate must be specified for HTTPS listeners"
+            raise (
+                AwsError("CertificateNotFound", what)
+                if not asked
+                else refuse(
+                    "Only the default certificate can be given here; use AddListenerCertificates"
+                )
+            )
+        policy = parameters.get("SslPolicy") or "ELBSecurityPolicy-2016-08"
+        if not policy.startswith("ELBSecurityPolicy-"):
+            raise AwsError("SSLPolicyNotFound", f"SSL policy '{policy[:80]}' not found")
+        files = [(item, await self._keeper.certificate_file(item, caller.region)) for item in asked]
+        return {"certificates": tuple(files), "ssl_policy": policy}
+
+    async def _certificates(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        described = [
+            {"CertificateArn": item, "IsDefault": place == 0}
+            for place, (item, _) in enumerate(listener.certificates)
+        ]
+        return page(described, parameters, "Certificates")
+
+    async def _add_certificates(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """HAProxy chooses among them by the name that the client asks for, as AWS does."""
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        if not listener.certificates:
+            raise refuse("Certificates can only be added to HTTPS listeners")
+        known = dict(listener.certificates)
+        for item in parameters["Certificates"]:
+            arn_ = item["CertificateArn"]
+            known[arn_] = await self._keeper.certificate_file(arn_, caller.region)
+        await self._set_certificates(listener, known)
+        return {"Certificates": [{"CertificateArn": item, "IsDefault": False} for item in known]}
+
+    async def _remove_certificates(
+        self, parameters: dict[str, Any], caller: Caller
+    ) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        leaving = {item["CertificateArn"] for item in parameters["Certificates"]}
+        if listener.certificates and listener.certificates[0][0] in leaving:
+            raise AwsError("OperationNotPermitted", "The default certificate cannot be removed")
+        known = {item: file for item, file in listener.certificates if item not in leaving}
+        await self._set_certificates(listener, known)
+        return {}
+
+    async def _set_certificates(self, listener: Listener, files: Mapping[str, str]) -> None:
+        altered = replace(listener, certificates=tuple(files.items()))
+        await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
 
     async def _delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
@@ -175,13 +248,6 @@ class ListenerCalls:
         return {"Rules": [_describe_rule(rule) for rule in moved]}
 
 
-def _need_http(protocol: str, parameters: Mapping[str, Any]) -> None:
-    if protocol != "HTTP":
-        raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
-    if parameters.get("Certificates"):
-        raise refuse("Certificates cannot be specified for HTTP listeners")
-
-
 def _check_priority(priority: int) -> int:
     if not 1 <= priority <= 50_000:
         raise refuse(f"Priority '{priority}' must be between 1 and 50000")
@@ -189,7 +255,12 @@ def _check_priority(priority: int) -> int:
 
 
 def _describe_one(listener: Listener) -> dict[str, Any]:
+    tls: dict[str, Any] = {}
+    if listener.certificates:
+        tls["Certificates"] = [{"CertificateArn": listener.certificates[0][0]}]
+        tls["SslPolicy"] = listener.ssl_policy
     return {
+        **tls,
         "ListenerArn": listener.arn,
         "LoadBalancerArn": listener.load_balancer_arn,
         "Port": listener.port,

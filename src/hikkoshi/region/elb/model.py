@@ -61,6 +61,11 @@ class TargetGroup:
         return f"tg-{self.arn.rpartition('/')[2]}"
 
     @property
+    def is_sticky(self) -> bool:
+        """Whether a client stays with a target."""
+        return self.attributes["stickiness.enabled"] == "true"
+
+    @property
     def deregistration_delay_s(self) -> float:
         return float(self.attributes["deregistration_delay.timeout_seconds"])
 
@@ -77,6 +82,9 @@ class Listener:
     door_port: int
     inside_fd: int
     default_actions: tuple[Document, ...]
+    certificates: tuple[tuple[str, str], ...] = ()
+    """(ARN, file of certificate and key), the default one first; none: plain HTTP."""
+    ssl_policy: str | None = None
 
     @property
     def frontend(self) -> str:
@@ -136,6 +144,15 @@ class Holdings:
 
     def balancers_of(self, target_group_arn: str) -> list[str]:
         return [arn for arn in self.load_balancers if target_group_arn in self.groups_used_by(arn)]
+
+
+def group_stickiness(actions: tuple[Document, ...]) -> int | None:
+    """Seconds for which a client stays with a target group; None: it does not."""
+    for action in actions:
+        sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
+        if action["Type"] == "forward" and sticky.get("Enabled"):
+            return int(sticky["DurationSeconds"])
+    return None
 
 
 def forwarded(actions: tuple[Document, ...]) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ from hikkoshi.region.elb.balancer import Balancer
 from hikkoshi.region.elb.balancers import FindSubnet, LoadBalancerCalls
 from hikkoshi.region.elb.cloudwatch import LoadBalancerMetrics
 from hikkoshi.region.elb.groups import FindInstance, TargetGroupCalls
-from hikkoshi.region.elb.keeper import Keeper
+from hikkoshi.region.elb.keeper import FindCertificate, Keeper
 from hikkoshi.region.elb.listeners import ListenerCalls
 from hikkoshi.region.elb.target import NOT_REGISTERED
 from hikkoshi.region.engine.instances import Ground
@@ -25,6 +25,7 @@ class ElbService:
     sockets: where HAProxy's control sockets lie (`/run/hikkoshi`); their paths must be short.
     find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
     find_instance: an EC2 instance's address; without it no instance can be a target.
+    find_certificate: from ACM; without it there is no HTTPS.
     """
 
     name = "elbv2"
@@ -39,6 +40,7 @@ class ElbService:
         recorder: Recorder | None = None,
         find_subnet: FindSubnet | None = None,
         find_instance: FindInstance | None = None,
+        find_certificate: FindCertificate | None = None,
         binary: str | None = None,
     ) -> None:
         balancer = Balancer(
@@ -49,7 +51,9 @@ class ElbService:
             timers=timers or Timers(),
             recorder=recorder or NoRecorder(),
         )
-        self._keeper = Keeper(ground=ground, names=names, balancer=balancer)
+        self._keeper = Keeper(
+            ground=ground, names=names, balancer=balancer, find_certificate=find_certificate
+        )
         self._groups = TargetGroupCalls(self._keeper, find_instance)
         self.metrics = LoadBalancerMetrics(self._keeper, balancer.meter)
         self._calls: dict[str, Operation] = {

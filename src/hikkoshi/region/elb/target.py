@@ -125,17 +125,24 @@ def _why(row: ServerRow) -> tuple[str, str]:
 
 
 def state_lines(
-    backend: str, backend_id: int, targets: Mapping[str, Target], rise: int, fall: int
+    backend: str,
+    backend_id: int,
+    targets: Mapping[str, Target],
+    rise: int,
+    fall: int,
+    *,
+    is_sticky: bool = False,
 ) -> list[str]:
     """Lines of HAProxy's server-state-file, so that a new process goes on where the last one was
     and does not take every server for healthy until its first check."""
     lines = []
     for target in targets.values():
         is_up = target.phase != "unhealthy"
-        admin = 8 if target.phase in ("initial", "draining") else 0
+        leaving = 1 if is_sticky else 8
+        admin = {"initial": 8, "draining": leaving}.get(target.phase, 0)
         health = rise + fall - 1 if is_up else 0
         check = "15 3" if target.phase == "healthy" else "1 0"
-        spare_admin = 8 if target.phase == "draining" else 0
+        spare_admin = leaving if target.phase == "draining" else 0
         for name, number, up, forced, checked in (
             (target.server, target.number * 2, is_up, admin, f"{check} {health} 6"),
             (target.spare, target.number * 2 + 1, True, spare_admin, "1 0 0 0"),

@@ -55,14 +55,18 @@ _NUMBERS = {
     "idle_timeout.timeout_seconds": (1, 4000),
     "client_keep_alive.seconds": (60, 604800),
     "slow_start.duration_seconds": (0, 900),
+    "stickiness.lb_cookie.duration_seconds": (1, 604800),
+    "stickiness.app_cookie.duration_seconds": (1, 604800),
 }
 _CHOICES = {
     "load_balancing.algorithm.type": ("round_robin", "least_outstanding_requests"),
     "routing.http.xff_header_processing.mode": ("append", "preserve", "remove"),
+    "stickiness.enabled": ("true", "false"),
+    "stickiness.type": ("lb_cookie", "app_cookie"),
 }
 # Accepted at AWS, and not played here: said at once, and not when it would have mattered.
 _NOT_PLAYED = {
-    "stickiness.enabled": "true",
+    "stickiness.type": "app_cookie",
     "routing.http.xff_client_port.enabled": "true",
     "access_logs.s3.enabled": "true",
     "connection_logs.s3.enabled": "true",
@@ -126,7 +130,7 @@ def merge_attributes(known: Mapping[str, str], asked: Sequence[Document]) -> dic
             if key == "load_balancing.algorithm.type" and value == "weighted_random":
                 raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
             raise refuse(f"'{key}' must be one of [{', '.join(_CHOICES[key])}]")
-        elif _NOT_PLAYED.get(key) == value and key != "stickiness.enabled":
+        elif _NOT_PLAYED.get(key) == value:
             raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
         merged[key] = value
     return merged
@@ -167,8 +171,8 @@ def _forward(action: Document, holdings: Holdings) -> dict[str, Any]:
         if not 0 <= group["Weight"] <= 999:
             raise refuse("Weight must be between 0 and 999")
     sticky = config.get("TargetGroupStickinessConfig") or {"Enabled": False}
-    if sticky.get("Enabled"):
-        raise NotImplementedByRegion("elbv2: stickiness between target groups")
+    if sticky.get("Enabled") and not 1 <= sticky.get("DurationSeconds", 0) <= 604800:
+        raise refuse("Target group stickiness duration must be between 1 and 604800 seconds")
     answer: dict[str, Any] = {
         "Type": "forward",
         "ForwardConfig": {"TargetGroups": groups, "TargetGroupStickinessConfig": sticky},
