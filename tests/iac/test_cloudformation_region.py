@@ -231,3 +231,31 @@ def test_a_ring_of_resources_is_refused_at_once(region: Region) -> None:
     body = json.dumps({"Resources": {"A": topic("B"), "B": topic("A")}})
     with pytest.raises(region.cloudformation.exceptions.ClientError, match="Circular dependency"):
         region.cloudformation.create_stack(StackName="ring", TemplateBody=body)
+
+
+def test_a_template_is_taken_from_a_bucket_that_denies_http(region: Region) -> None:
+    """As the CDK's CLI leaves it: in its own bucket, by the address of the region."""
+    denies = {
+        "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [denies]}
+    template = {
+        "Resources": {
+            "B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "templates"}},
+            "P": {
+                "Type": "AWS::S3::BucketPolicy",
+                "Properties": {"Bucket": {"Ref": "B"}, "PolicyDocument": policy},
+            },
+        }
+    }
+    region.cloudformation.create_stack(StackName="bucket", TemplateBody=json.dumps(template))
+    assert region.settled("bucket") == "CREATE_COMPLETE"
+    told = [e.get("ResourceStatusReason") or "" for e in region.events("bucket")]
+    assert any("denies HTTP" in words for words in told)
+    body = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
+    region.client("s3").put_object(Bucket="templates", Key="t.json", Body=body.encode())
+    region.cloudformation.create_stack(
+        StackName="from-url", TemplateURL=f"{region.url}/templates/t.json"
+    )
+    assert region.settled("from-url") == "CREATE_COMPLETE"

@@ -21,6 +21,6 @@ if importlib.util.find_spec(_WANTED) is None and "moto.apigateway" not in sys.mo
     # Whoever asks for API Gateway itself meets the missing validator, as before.
     del sys.modules[_models.__name__], sys.modules["moto.apigateway"]
 
-from moto.cloudformation import models, parsing  # noqa: E402
+from moto.cloudformation import models, parsing, responses  # noqa: E402
 
-__all__ = ["models", "parsing"]
+__all__ = ["models", "parsing", "responses"]

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from hikkoshi.region.cloudformation.adapter import Adapter, MakeClient
-from hikkoshi.region.cloudformation.moto_engine import models, parsing
+from hikkoshi.region.cloudformation.moto_engine import models, parsing, responses
 from hikkoshi.region.cloudformation.resources import ADAPTERS
 from hikkoshi.region.cloudformation.stack import RegionResourceMap, RegionStack, imports_of
 
 
 def mount(make_client: MakeClient) -> None:
-    """Once, before CloudFormation is first asked. Idempotent."""
+    """Once, before CloudFormation is first asked."""
     Adapter.make_client = staticmethod(make_client)
     known = parsing.get_model_map()
     for adapter in ADAPTERS:
         known[adapter.TYPE] = adapter
     models.ResourceMap = RegionResourceMap
     models.Stack = RegionStack
+    responses.get_stack_from_s3_url = _template_of(responses.get_stack_from_s3_url)
     models.CloudFormationBackend.delete_stack = _delete_stack
     models.CloudFormationBackend.execute_change_set = _execute_change_set
+
+
+def _template_of(from_amazon: Callable[..., str]) -> Callable[..., str]:
+    """A TemplateURL whose host is the region's own (as the CDK's CLI writes it) has the bucket in
+    its path; moto takes the first part of the host for it."""
+
+    def read(template_url: str, **place: Any) -> str:
+        url = urlsplit(template_url)
+        if not str(url.hostname).endswith("amazonaws.com"):
+            template_url = url._replace(scheme="https", netloc="s3.amazonaws.com").geturl()
+        return from_amazon(template_url, **place)
+
+    return read
 
 
 def _delete_stack(self: Any, name_or_stack_id: str) -> None:

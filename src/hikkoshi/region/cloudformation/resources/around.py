@@ -81,8 +81,15 @@ class BucketPolicy(Adapter):
         self.change(properties, {})
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
-        policy = json.dumps(properties["PolicyDocument"])
-        self.client("s3").put_bucket_policy(Bucket=self.identity, Policy=policy)
+        document = properties["PolicyDocument"]
+        kept = [each for each in document["Statement"] if not _wants_tls(each)]
+        if len(kept) < len(document["Statement"]):
+            self.lacks.add("the statement that denies HTTP, which is all the local region speaks")
+        if kept:
+            policy = json.dumps({**document, "Statement": kept})
+            self.client("s3").put_bucket_policy(Bucket=self.identity, Policy=policy)
+        else:
+            self.client("s3").delete_bucket_policy(Bucket=self.identity)
 
     def remove(self) -> None:
         try:
@@ -90,6 +97,11 @@ class BucketPolicy(Adapter):
         except ClientError as error:
             if not is_gone(error):
                 raise
+
+
+def _wants_tls(statement: dict[str, Any]) -> bool:
+    transport = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
+    return statement.get("Effect") == "Deny" and str(transport).lower() == "false"
 
 
 class TopicPolicy(Adapter):
