@@ -106,7 +106,7 @@ def list_rows():
         if is_planted("holds-connections-idle-in-transaction"):
             time.sleep(0.8)
         if is_planted("waits-for-the-pool"):
-            connection.execute("SELECT pg_sleep(0.15)")
+            connection.execute("SELECT pg_sleep(0.3)")
         table = "plain_events" if is_planted("scans-a-table-for-a-few-rows") else "events"
         connection.execute(f"SELECT id, kind FROM {table} WHERE account = %s", (17,)).fetchall()
         return {"rows": len(rows)}
