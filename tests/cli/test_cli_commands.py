@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 
+import click
 import pytest
 
-from hikkoshi.cli.main import COMMANDS
+from hikkoshi.cli.main import COMMANDS, cli
 
 HELPED = [
     *([name] for name in COMMANDS),
@@ -25,6 +26,23 @@ def test_help_has_an_example(hikkoshi, command):
     assert (said.code, said.err) == (0, "")
     assert "Example" in said.out
     assert "hikkoshi " in said.out.partition("Example")[2]
+
+
+def leaves(command, words=()):
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        yield words, command
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*words, name))
+    else:
+        yield words, command
+
+
+@pytest.mark.parametrize(("words", "command"), list(leaves(cli)), ids=str)
+def test_every_help_has_an_example_and_its_exit_codes(words, command):
+    text = command.get_help(click.Context(command, info_name=" ".join(("hikkoshi", *words))))
+    assert "hikkoshi " in text.partition("Example")[2]
+    assert "Exit code" in text
 
 
 def test_the_help_of_all_names_every_command_and_the_exit_codes(hikkoshi):

@@ -198,3 +198,26 @@ def test_in_the_foreground_a_signal_ends_it(hikkoshi, number, code):
     assert process.returncode == code, words
     assert "Traceback" not in words
     assert_nothing_is_left(hikkoshi)
+
+
+def test_a_region_of_another_name(hikkoshi):
+    """A command with --local goes to the name that the region has: moto keeps each apart."""
+    said = hikkoshi("up", "-d", "--port", "0", "--region", "us-east-1", "--json")
+    assert said.code == 0, said.err
+    up = json.loads(said.out)
+    assert up["region"] == "us-east-1"
+    (vpc,) = boto3.client(
+        "ec2", endpoint_url=up["api_url"], region_name="us-east-1",
+        aws_access_key_id="any", aws_secret_access_key="any",
+    ).describe_vpcs()["Vpcs"]  # fmt: skip
+    assert vpc["IsDefault"]
+    said = hikkoshi("survey", "--account", "--local", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["account"]["region"] == "us-east-1"
+
+
+def test_a_region_that_aws_has_not(hikkoshi):
+    said = hikkoshi("up", "-d", "--port", "0", "--region", "us-esat-1")
+    assert (said.code, said.out) == (2, "")
+    assert "AWS has no region 'us-esat-1'\n  fix: " in said.err
+    assert hikkoshi.regions() == []

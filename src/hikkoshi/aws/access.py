@@ -7,6 +7,7 @@ of the two it is. Only what AWS has no word for (`ask`) needs a local region.
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 import urllib.error
@@ -48,9 +49,10 @@ class Access:
 
     @classmethod
     def to_account(cls, profile: str | None = None, region: str | None = None) -> Access:
-        """The account of this profile. BadInput: no such profile, or no region is configured."""
+        """The account of this profile. The region, as AWS's CLI finds it: given, AWS_REGION,
+        AWS_DEFAULT_REGION, the profile's. BadInput: no such profile, or no region is configured."""
         try:
-            found = boto3.Session(profile_name=profile, region_name=region)
+            found = boto3.Session(profile_name=profile, region_name=region or _named_region())
         except ProfileNotFound as error:
             raise BadInput(
                 str(error), where="--profile", fix="`aws configure list-profiles` lists them"
@@ -104,6 +106,23 @@ class Access:
             raise AwsRefused(f"the region refused {path}: {text}") from error
         except OSError as error:
             raise AwsRefused(f"the region did not answer {path}: {error}") from error
+
+
+def known_regions() -> list[str]:
+    """AWS's regions in all partitions, as this version of botocore lists them."""
+    session = boto3.Session()
+    return sorted(
+        {
+            name
+            for partition in session.get_available_partitions()
+            for name in session.get_available_regions("ec2", partition)
+        }
+    )
+
+
+def _named_region() -> str | None:
+    """boto3 reads AWS_DEFAULT_REGION alone; AWS's CLI and other SDKs read AWS_REGION, and first."""
+    return os.environ.get("AWS_REGION") or None
 
 
 def calling(operation: str, call: Callable[..., Any], /, **parameters: Any) -> Any:

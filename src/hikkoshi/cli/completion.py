@@ -14,6 +14,8 @@ def completion(shell: str) -> None:
     \b
     Example:
       hikkoshi completion bash > ~/.local/share/bash-completion/completions/hikkoshi
+
+    Exit codes: 0 printed, 2 wrong use.
     """
     from hikkoshi.cli.main import cli
 

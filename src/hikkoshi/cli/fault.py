@@ -40,7 +40,10 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def fault() -> None:
-    """Break one thing by public calls of AWS; prove it, time it, undo it."""
+    """Break one thing by public calls of AWS; prove it, time it, undo it.
+
+    Exit codes: 0 held, 1 broke, 2 wrong use or bad input, 3 could not be tried.
+    """
 
 
 @fault.command("list")
@@ -51,6 +54,9 @@ def list_command(is_json: bool) -> None:
     \b
     Examples:
       hikkoshi fault list
+      hikkoshi fault list --json | jq -r '.[].name'
+
+    Exit codes: 0 listed, 2 wrong use.
     """
     if is_json:
         print(json.dumps([{"name": e.name, "title": e.title, "needs": e.needs, "how": e.how}

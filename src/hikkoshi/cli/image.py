@@ -35,6 +35,8 @@ def image() -> None:
       hikkoshi image build . --oci build/images
       hikkoshi image build --program ./server -t server:1.4 -o server.tar
       hikkoshi image inspect server.tar
+
+    Exit codes: 0 done, 2 wrong use or bad input, 3 could not run.
     """
 
 

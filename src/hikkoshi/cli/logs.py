@@ -35,6 +35,11 @@ class _Logs(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The default command's own: whoever asks `logs --help` wants to know them."""
+        click.Command.format_options(service_logs, context, formatter)
+        self.format_commands(context, formatter)
+
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         is_known = bool(args) and (args[0] in COMMANDS or args[0] == _DEFAULT)
         if not is_known and not any(a in ("-h", "--help") for a in args[:1]):
@@ -53,7 +58,12 @@ def service_logs(
     directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool,
     follows: bool, since: str, container: str | None, task: str | None, pattern: str | None,
 ) -> None:  # fmt: skip
-    """Show the service's log lines (the default of `hikkoshi logs`)."""
+    """Show the service's log lines (the default of `hikkoshi logs`).
+
+    \b
+    Example:
+      hikkoshi logs service infra/ --follow
+    """
     found = opened(directory, is_local, profile, region)
     service = found.calls.must_describe()
     definition = found.calls.definition(primary(service)["taskDefinition"]) or {}

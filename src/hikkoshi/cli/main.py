@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
 
 import hikkoshi
-from hikkoshi.base.errors import HikkoshiError
+from hikkoshi.base.errors import CannotRun, HikkoshiError
+from hikkoshi.base.text import printable
 
 # Section → name → module, object and one line. A command's module is imported only when it is asked
 # for, so that `hikkoshi --help` and completion are quick.
@@ -59,6 +62,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "This tool": {
         "completion": ("hikkoshi.cli.completion", "completion", "Print shell completion."),
     },
+}
+_CURES = {
+    errno.ENOSPC: "the disk is full: make room, or name a directory on another one",
+    errno.EDQUOT: "your quota is used up: make room, or name a directory elsewhere",
+    errno.EACCES: "give this user the right to it, or name another place",
+    errno.EPERM: "give this user the right to it, or name another place",
+    errno.EROFS: "this file system is read-only: name a place that can be written",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
@@ -141,9 +152,28 @@ def main(arguments: list[str] | None = None) -> Any:
         if received:
             _end_interrupted(received[0])
         if isinstance(error, HikkoshiError):
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            _show_error(str(error))
             sys.exit(error.exit_code)
-        raise
+        _end_unforeseen(error)
+
+
+def _end_unforeseen(error: Exception) -> NoReturn:
+    """Never with 1: that would say that something was tried, and is not ready."""
+    if isinstance(error, OSError) and error.errno is not None:
+        words = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        fix = _CURES.get(error.errno)
+        _show_error(words + (f"\n  fix: {fix}" if fix else ""))
+    else:
+        traceback.print_exception(error)
+        _show_error(
+            f"this is a defect of hikkoshi {hikkoshi.__version__}, not of your files\n"
+            "  fix: report it with the lines above"
+        )
+    sys.exit(CannotRun.exit_code)
+
+
+def _show_error(words: str) -> None:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(words)}", err=True)
 
 
 def _end_interrupted(number: int) -> NoReturn:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from hikkoshi.base.errors import CannotRun
+from hikkoshi.aws.access import known_regions
+from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.cli.places import region_index, region_records, region_state
 from hikkoshi.model.project import Project
 from hikkoshi.model.timers import Timers
@@ -27,12 +28,22 @@ _DIRECTORY = click.argument(
 @click.command()
 @_DIRECTORY
 @click.option("--port", default=4566, show_default=True, help="The API's port; 0: any free one.")
+@click.option("--region", help="AWS's name of it; else the project's, else ap-northeast-1.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it running in the background.")
 @click.option("--fast", is_flag=True, help="Shorten AWS's slow timers, as a rehearsal does.")
 @click.option(
     "--engine", type=click.Choice(["auto", "embedded", "docker"]), default="auto", show_default=True
 )
-def up(directory: Path | None, port: int, detach: bool, fast: bool, engine: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Its door as JSON, alone on stdout.")
+def up(
+    directory: Path | None,
+    port: int,
+    region: str | None,
+    detach: bool,
+    fast: bool,
+    engine: str,
+    as_json: bool,
+) -> None:
     """Start a local region that answers AWS's API on 127.0.0.1.
 
     With DIRECTORY, the images that its hikkoshi.yaml describes are known to it. It has a default
@@ -44,20 +55,36 @@ def up(directory: Path | None, port: int, detach: bool, fast: bool, engine: str)
     \b
     Examples:
       hikkoshi up                     # in the foreground; Ctrl-C ends it
-      hikkoshi up -d --port 0
+      hikkoshi up -d --port 0 --region us-east-1
       aws --endpoint-url http://127.0.0.1:4566 ecs list-clusters
+
+    Exit codes: 0 it is up (with -d) or ended in order, 2 wrong use or bad input, 3 could not run.
     """
     refuse_docker(engine)
     project = load_project(directory) if directory else None
+    if region is not None and region not in known_regions():
+        raise BadInput(
+            f"AWS has no region {region!r}",
+            where="--region",
+            fix=f"the regions are {', '.join(known_regions())}",
+        )
     timers = Timers.for_rehearsal() if fast else Timers.as_aws()
     with contextlib.ExitStack() as undo:
-        handle = launch(launch_settings(project, directory, timers, port=port, is_detached=detach))
+        handle = launch(
+            launch_settings(
+                project, directory, timers, port=port, region=region, is_detached=detach
+            )
+        )
         undo.callback(handle.stop)
         handle.wait_ready()
         click.echo(f"The local region answers at {handle.api_url}", err=True)
         for meaning, aws, used in timers.shortened():
             click.echo(f"  shortened: {meaning} {used:g} s (AWS: {aws:g} s)", err=True)
-        click.echo(f"export AWS_ENDPOINT_URL={handle.api_url}")
+        if as_json:
+            name = payload_of(project, timers, region)["region"]
+            click.echo(json.dumps({"api_url": handle.api_url, "region": name}))
+        else:
+            click.echo(f"export AWS_ENDPOINT_URL={handle.api_url}")
         if detach:
             undo.pop_all()
             return
@@ -71,6 +98,7 @@ def launch_settings(
     timers: Timers,
     *,
     port: int = 0,
+    region: str | None = None,
     is_detached: bool = False,
     records: Path | None = None,
 ) -> LaunchSettings:
@@ -79,7 +107,7 @@ def launch_settings(
         record_directory=records or region_records(directory),
         entry_point="hikkoshi.region.region:main",
         index=region_index(),
-        payload=payload_of(project, timers),
+        payload=payload_of(project, timers, region),
         port=port,
         is_detached=is_detached,
     )
@@ -105,6 +133,8 @@ def down(directory: Path | None, every: bool) -> None:
     Examples:
       hikkoshi down examples/genba/after
       hikkoshi down --all
+
+    Exit codes: 0 nothing of it is left, 2 wrong use, 3 could not run.
     """
     states = [region_state(directory)]
     if every:

@@ -38,6 +38,8 @@ def report(run: str | None, is_opened: bool, is_json: bool, junit_file: Path | N
       hikkoshi report
       hikkoshi report examples/genba/after --open
       hikkoshi report 20201123T040000Z-1a2b --json
+
+    Exit codes: 0 shown, whatever the verdict is; 2 wrong use or no such run, 3 could not run.
     """
     directory = find_run(run, Path.cwd())
     document = directory / "verdict.json"

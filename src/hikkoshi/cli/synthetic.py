@@ -34,7 +34,10 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def synthetic() -> None:
-    """Expected requests with expected answers: ours (YAML), or Datadog's exported API tests."""
+    """Expected requests with expected answers: ours (YAML), or Datadog's exported API tests.
+
+    Exit codes: 0 all ok, 1 some failed, 2 wrong use or bad input, 3 could not be tried.
+    """
 
 
 synthetic.add_command(watch_command)

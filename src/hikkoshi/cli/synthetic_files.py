@@ -37,7 +37,14 @@ Examples:
 
 @click.group("import")
 def import_group() -> None:
-    """Take over tests that were made elsewhere."""
+    """Take over tests that were made elsewhere.
+
+    \b
+    Example:
+      hikkoshi synthetic import datadog tests.json -o synthetic/
+
+    Exit codes: 0 done, 2 a file cannot be read, or is no export.
+    """
 
 
 @import_group.command("datadog", epilog=IMPORT_EXAMPLES)
@@ -77,7 +84,14 @@ def import_datadog(files: tuple[Path, ...], output: Path, force: bool) -> None:
 
 @click.group("export")
 def export_group() -> None:
-    """Hand tests over to where they are run, too."""
+    """Hand tests over to where they are run, too.
+
+    \b
+    Example:
+      hikkoshi synthetic export datadog synthetic/tests.yaml > tests.json
+
+    Exit codes: 0 done, 2 wrong use or bad input.
+    """
 
 
 @export_group.command("datadog", epilog=EXPORT_EXAMPLES)

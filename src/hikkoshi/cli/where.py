@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def place_options(command: Command) -> Command:
     """--local, --profile and --region; hand all three to `place`."""
     for option in (
-        click.option("--region", help="AWS's region; else the profile's or AWS_REGION."),
+        click.option("--region", help="AWS's region; else AWS_REGION or the profile's."),
         click.option("--profile", help="A profile of ~/.aws/config; else AWS_PROFILE."),
         click.option("--local", "is_local", is_flag=True, help="The local region that runs."),
     ):
@@ -36,7 +36,14 @@ def place(
         return Access.to_account(profile, region)
     if profile is not None:
         raise BadInput("both --local and --profile", fix="a local region needs no profile")
-    return Access(_local_endpoint(directory), region or LOCAL_REGION)
+    endpoint = _local_endpoint(directory)
+    return Access(endpoint, region or _name_of(endpoint))
+
+
+def _name_of(endpoint: str) -> str:
+    """AWS's name of the region, as `up --region` or the project named it."""
+    asked = Access(endpoint, LOCAL_REGION).ask("status", timeout_s=10)
+    return str(asked.get("region", LOCAL_REGION))
 
 
 def _local_endpoint(directory: Path | None) -> str:

@@ -36,11 +36,12 @@ class Payload:
     projects: tuple[ProjectImages, ...] = ()
 
 
-def payload_of(project: Project | None, timers: Timers) -> Any:
-    """JSON for `LaunchSettings.payload`; the project it is compared with brings its images too."""
+def payload_of(project: Project | None, timers: Timers, region: str | None = None) -> Any:
+    """JSON for `LaunchSettings.payload`; the project it is compared with brings its images too.
+    region: AWS's name of it; else the project's."""
     found = [p for p in (project, project.old_home if project else None) if p is not None]
     payload = Payload(
-        region=project.settings.region if project else "ap-northeast-1",
+        region=region or (project.settings.region if project else "ap-northeast-1"),
         timers=timers,
         projects=tuple(_images_of(each) for each in found),
     )

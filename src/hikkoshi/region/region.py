@@ -77,6 +77,7 @@ class Region:
         self._ground = ground
         self._context = context
         self._undo = Closing()
+        self._payload = payload
         clock, timers = SystemClock(), payload.timers
         inside = f"http://{ground.gateway}:{API_PORT_INSIDE}"
         clients = region_clients(inside)
@@ -213,6 +214,7 @@ class Region:
         used_intake = self.intake.stand_ins() if self.intake.counts.requests else []
         return {
             "region_id": self._context.region_id,
+            "region": self._payload.region,
             "engine": self.engine.name,
             "stand_ins": sorted({*self.engine.stand_ins(), *used_intake, *self.rds.stand_ins()}),
             "not_enforced": sorted(

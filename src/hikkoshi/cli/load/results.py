@@ -108,6 +108,8 @@ def plot(files: tuple[Path, ...], output: Path | None, title: str) -> None:
     \b
     Example:
       hikkoshi load plot before.load after.load vegeta.bin -o plot.html
+
+    Exit codes: 0 written, 2 wrong use or bad input.
     """
     with told(), _files(files) as paths:
         page = plot_html(title, [timeline_of([path]) for path in paths])
@@ -129,6 +131,8 @@ def encode(files: tuple[Path, ...], form: str, output: Path | None) -> None:
     Examples:
       hikkoshi load encode run.load --to gob | vegeta report
       hikkoshi load encode run.load --to csv -o run.csv
+
+    Exit codes: 0 written, 2 wrong use or bad input.
     """
     with told(), _files(files) as paths:
         hits = (hit for path in paths for hit in read_hits(path))
@@ -156,6 +160,8 @@ def export(files: tuple[Path, ...], output: Path) -> None:
     \b
     Example:
       hikkoshi load export run.load -o requests.csv
+
+    Exit codes: 0 written, 2 wrong use or bad input.
     """
     with told():
         try:
