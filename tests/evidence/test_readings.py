@@ -12,7 +12,8 @@ from hikkoshi.evidence.deploys import deploy_figures, downtime
 from hikkoshi.evidence.failures import failed_tasks
 from hikkoshi.evidence.recorder import JsonlRecorder
 from hikkoshi.evidence.timeline import MOST_POINTS, timeline
-from hikkoshi.evidence.traces import Span, lay_out, slowest_traces
+from hikkoshi.evidence.traces import Why, choose_traces, complete, count_traces
+from hikkoshi.evidence.waterfall import Span, critical_path, lay_out
 
 
 @pytest.fixture
@@ -127,9 +128,95 @@ def test_the_slowest_trace_comes_first(made):
         )
     rows.append(("spans", {"trace_id": "open", "span_id": "o", "t_start": 1.0}))
     with made(rows) as store:
-        traces = slowest_traces(store)
+        traces = choose_traces(store)
+        assert count_traces(store).traces == 3
     assert [trace.title for trace in traces] == ["GET /1", "GET /2", "GET /0"]
+    assert {trace.endpoint for trace in traces} == {"GET /{id}"}
     assert traces[0].duration_s == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([span("root", None, 0, 2)], {"root": 2}),
+        # One after the other: the root waits for each, and works between them.
+        (
+            [span("root", None, 0, 10), span("a", "root", 1, 3), span("b", "root", 5, 4)],
+            {"root": 3, "a": 3, "b": 4},
+        ),
+        # Side by side: only the one that ended last was waited for.
+        (
+            [span("root", None, 0, 10), span("a", "root", 1, 3), span("b", "root", 1, 8)],
+            {"root": 2, "b": 8},
+        ),
+        # What lies below is waited for, not what holds it.
+        (
+            [span("root", None, 0, 10), span("a", "root", 0, 10), span("q", "a", 2, 5)],
+            {"root": 0, "a": 5, "q": 5},
+        ),
+        # A child that outlives its parent (its clock is off) counts to the parent's end.
+        ([span("root", None, 0, 4), span("a", "root", 3, 9)], {"root": 3, "a": 1}),
+        # A loop of parents is entered at its first span, and ends.
+        ([span("x", "y", 0, 1), span("y", "x", 0, 2)], {"x": 0, "y": 1}),
+    ],
+)
+def test_the_critical_path_is_what_was_waited_for(spans, expected):
+    assert critical_path(spans) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(ids, st.none() | ids, st.floats(0, 9), st.floats(0, 9)), min_size=1))
+def test_the_critical_path_of_any_tangle_adds_up(tangle):
+    spans = [span("n" + i, p, t, n, None, i) for i, p, t, n in {x[0]: x for x in tangle}.values()]
+    spent = critical_path(spans)
+    roots = [s for s in spans if s.parent_id not in {each.span_id for each in spans}] or spans[:1]
+    assert sum(spent.values()) == pytest.approx(max(s.t_end - s.t_start for s in roots), abs=1e-6)
+    assert all(value >= 0 for value in spent.values())
+
+
+def served(trace_id, url, length, *, fault=False, at=5.0):
+    return (
+        "spans",
+        {
+            "trace_id": trace_id, "span_id": "s" + trace_id, "name": "shop", "t_start": at,
+            "t_end": at + length, "method": "GET", "url": url, "fault": fault,
+            "status": 500 if fault else 200,
+        },
+    )  # fmt: skip
+
+
+def test_what_failed_and_the_slowest_of_each_endpoint_are_chosen_before_the_rest(made):
+    rows = [served(f"a{k}", f"http://shop/items/{k}?x=1", 0.1 + k / 1000) for k in range(40)]
+    rows += [served(f"b{k}", "/cart", 0.01) for k in range(40)]
+    rows += [served(f"f{k}", "/cart", 0.001, fault=True) for k in range(7)]
+    with made(rows) as store:
+        chosen = choose_traces(store)
+        counted = count_traces(store)
+    assert (counted.traces, counted.failed) == (87, 7)
+    assert {t.endpoint for t in chosen} == {"GET /items/{id}", "GET /cart"}
+    slow = [t.trace_id for t in chosen if t.why is Why.SLOW]
+    assert sorted(t for t in slow if t[0] == "a") == sorted(f"a{k}" for k in range(30, 40))
+    assert {t.trace_id for t in chosen if t.is_fault} == {f"f{k}" for k in range(7)}
+    kinds = [t.why for t in chosen]
+    assert kinds == sorted(kinds, key=[Why.SLOW, Why.FAILED, Why.SAMPLE].index)
+
+
+def test_log_lines_join_their_trace_by_either_form_of_its_id(made):
+    trace_id = "1-5fbb0000-00000000000000000000abcd"
+    w3c = "5fbb000000000000000000000000ABCD"
+
+    def said(t, line):
+        return ("logs", {"t": t, "task": "t", "container": "app", "line": line})
+
+    rows = [
+        served(trace_id, "/x", 1.0),
+        said(6.0, f'{{"traceparent": "00-{w3c}-00f067aa0ba902b7-01"}}'),
+        said(5.0, f"Root={trace_id};Sampled=1 first\x00"),
+        said(5.5, "1-5fbb0000-00000000000000000000ffff of another"),
+        said(5.6, "of none"),
+    ]
+    with made(rows) as store:
+        (trace,) = complete(store, choose_traces(store))
+    assert [line.t for line in trace.lines] == [5.0, 6.0]
 
 
 def test_failed_tasks_and_their_last_lines(made):

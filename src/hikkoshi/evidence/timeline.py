@@ -44,6 +44,11 @@ class Timeline:
     cpu: tuple[Series, ...]
     max_connections: int | None
     marks: tuple[Mark, ...]
+    files: tuple[Series, ...] = ()
+    """Open files of each task's fullest container."""
+    files_limit: int | None = None
+    memory: tuple[Series, ...] = ()
+    """Memory of each task, as a share of its limit."""
 
 
 def timeline(store: EvidenceStore, t_start: float, t_end: float) -> Timeline:
@@ -66,6 +71,9 @@ def timeline(store: EvidenceStore, t_start: float, t_end: float) -> Timeline:
         _cpu(axis),
         limit,
         _marks(axis),
+        _files(axis),
+        store.rows("SELECT min(open_files_limit) FROM usage WHERE open_files_limit > 0")[0][0],
+        _memory(axis),
     )
 
 
@@ -199,6 +207,32 @@ def _cpu(axis: _Axis) -> tuple[Series, ...]:
     )
     series = _by_name(axis, [(name, place, round(share, 4)) for name, place, share in rows])
     return series[:MOST_TASKS]
+
+
+def _files(axis: _Axis) -> tuple[Series, ...]:
+    rows = axis.rows(
+        """
+        SELECT task, CAST(floor((t - $t_start) / $bucket) AS INTEGER) AS place, max(open_files)
+        FROM usage WHERE t >= $t_start AND t < $t_end AND open_files IS NOT NULL
+                     AND task IS NOT NULL
+        GROUP BY task, place ORDER BY min(min(t)) OVER (PARTITION BY task), task, place
+        """
+    )
+    return _by_name(axis, [(task, place, float(n)) for task, place, n in rows])[:MOST_TASKS]
+
+
+def _memory(axis: _Axis) -> tuple[Series, ...]:
+    rows = axis.rows(
+        """
+        SELECT task, CAST(floor((t - $t_start) / $bucket) AS INTEGER) AS place,
+               max(memory_bytes / memory_limit_bytes)
+        FROM task_usage
+        WHERE t >= $t_start AND t < $t_end AND memory_bytes IS NOT NULL
+          AND memory_limit_bytes > 0 AND task IS NOT NULL
+        GROUP BY task, place ORDER BY min(min(t)) OVER (PARTITION BY task), task, place
+        """
+    )
+    return _by_name(axis, [(task, at, round(share, 4)) for task, at, share in rows])[:MOST_TASKS]
 
 
 def _by_name(axis: _Axis, rows: list[tuple[str, int, float]]) -> tuple[Series, ...]:

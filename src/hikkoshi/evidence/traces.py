@@ -1,180 +1,229 @@
-"""The slowest traces, laid out as waterfalls, with repeated siblings gathered into one row."""
+"""The traces that a reader is shown: what failed, the slowest of each endpoint, and some others."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from hikkoshi.evidence.store import EvidenceStore
+from hikkoshi.evidence.waterfall import Span, WaterfallRow, lay_out
 
 MOST_ROWS = 60
-GATHER_FROM = 5
-DEEPEST = 20
+MOST_SPANS = 5000
+LONGEST_TEXT = 2000
+MOST_LINES = 25
+SLOWEST_PER_ENDPOINT = 10
+MOST_SLOW = 300
+MOST_FAILED = 1500
+SAMPLED = 200
+
+
+class Why(StrEnum):
+    """Why a trace was chosen."""
+
+    FAILED = "failed"
+    SLOW = "slow"
+    SAMPLE = "sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    span_id: str
-    parent_id: str | None
-    name: str
-    t_start: float
-    t_end: float
-    is_fault: bool
-    sql: str | None
-    url: str | None
-    method: str | None
-    status: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WaterfallRow:
-    """`start` and `length` are shares of the trace's duration; `count` siblings are in one row."""
-
-    name: str
-    depth: int
-    start: float
-    length: float
-    duration_s: float
-    count: int
-    is_fault: bool
-    sql: str | None
+class LogLine:
+    t: float
+    task: str
+    container: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
+    """Times in seconds. endpoint: method and path, with what looks like an id as {id}."""
+
     trace_id: str
+    why: Why
+    service: str
+    endpoint: str
     title: str
     t_start: float
     duration_s: float
     spans: int
     is_fault: bool
+    is_error: bool
     status: int | None
-    rows: tuple[WaterfallRow, ...]
-    rows_left_out: int
+    rows: tuple[WaterfallRow, ...] = ()
+    rows_left_out: int = 0
+    lines: tuple[LogLine, ...] = ()
 
 
-def slowest_traces(store: EvidenceStore, limit: int = 15) -> tuple[Trace, ...]:
-    heads = store.rows(
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many traces there are in all, and how many of them failed."""
+
+    traces: int
+    failed: int
+
+
+def count_traces(store: EvidenceStore) -> Counted:
+    _gather_heads(store)
+    found = store.rows("SELECT count(*), count(*) FILTER (WHERE is_failed) FROM trace_heads")[0]
+    return Counted(*found)
+
+
+def choose_traces(store: EvidenceStore) -> list[Trace]:
+    """Heads only, the ones that matter most first: the slowest of each endpoint, then what
+    failed, spread over the endpoints, then a sample that is the same each time."""
+    _gather_heads(store)
+    rows = store.named_rows(
         """
-        SELECT trace_id FROM spans WHERE t_end IS NOT NULL AND t_start IS NOT NULL
-        GROUP BY trace_id ORDER BY max(t_end) - min(t_start) DESC, trace_id LIMIT ?
+        WITH ranked AS (
+            SELECT *,
+                   row_number() OVER (PARTITION BY endpoint ORDER BY duration_s DESC, trace_id)
+                       AS slow_place,
+                   row_number() OVER (PARTITION BY endpoint, is_failed ORDER BY hash(trace_id))
+                       AS place,
+                   row_number() OVER (ORDER BY hash(trace_id)) AS lot
+            FROM trace_heads
+        ), chosen AS (
+            SELECT *, CASE WHEN slow_place <= $slowest THEN 0 WHEN is_failed THEN 1 ELSE 2 END
+                       AS kind,
+                   CASE WHEN slow_place <= $slowest THEN slow_place
+                        WHEN is_failed THEN place ELSE lot END AS turn
+            FROM ranked WHERE slow_place <= $slowest OR is_failed OR lot <= $sampled
+        ), numbered AS (
+            SELECT *, row_number() OVER (PARTITION BY kind ORDER BY turn, duration_s DESC, trace_id)
+                       AS number
+            FROM chosen
+        )
+        SELECT trace_id, kind, service, endpoint, title, t_start, duration_s, spans, is_fault,
+               is_error, status
+        FROM numbered
+        WHERE number <= CASE kind WHEN 0 THEN $slow WHEN 1 THEN $failed ELSE $sampled END
+        ORDER BY kind, number
         """,
-        [limit],
+        {
+            "slowest": SLOWEST_PER_ENDPOINT,
+            "slow": MOST_SLOW,
+            "failed": MOST_FAILED,
+            "sampled": SAMPLED,
+        },
     )
-    return tuple(_trace(store, str(row[0])) for row in heads)
+    kinds = (Why.SLOW, Why.FAILED, Why.SAMPLE)
+    return [Trace(str(row[0]), kinds[row[1]], *row[2:]) for row in rows]
 
 
-def _trace(store: EvidenceStore, trace_id: str) -> Trace:
+def complete(store: EvidenceStore, heads: Sequence[Trace]) -> list[Trace]:
+    """The same traces with their waterfalls and their log lines."""
+    spans = _spans_of(store, [head.trace_id for head in heads])
+    lines = _lines_of(store, [head.trace_id for head in heads])
+    made = []
+    for head in heads:
+        rows = lay_out(spans[head.trace_id]) if head.trace_id in spans else ()
+        made.append(
+            replace(
+                head,
+                rows=rows[:MOST_ROWS],
+                rows_left_out=max(0, len(rows) - MOST_ROWS),
+                lines=tuple(lines.get(plain_id(head.trace_id), ())),
+            )
+        )
+    return made
+
+
+def plain_id(trace_id: str) -> str:
+    """X-Ray's `1-8hex-24hex` and W3C's 32 hex digits are one id: the latter, in lower case."""
+    plain = trace_id.lower().replace("-", "")
+    return plain[1:] if len(plain) == 33 and plain.startswith("1") else plain
+
+
+def _gather_heads(store: EvidenceStore) -> None:
+    """One row a trace, for this connection alone. Its root is what has no parent, or, where that
+    never came, what began first. A trace that is still going on everywhere is left out."""
+    if store.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'trace_heads'"):
+        return
+    store.rows(
+        """
+        CREATE TEMP TABLE trace_heads AS
+        WITH gathered AS (
+            SELECT trace_id, min(t_start) AS t_start,
+                   max(coalesce(t_end, t_start)) - min(t_start) AS duration_s,
+                   count(*) AS spans, bool_or(coalesce(fault, false)) AS is_fault,
+                   bool_or(coalesce(error, false) OR coalesce(throttle, false)) AS is_error,
+                   arg_min({'name': name, 'method': method, 'url': url, 'status': status},
+                           CASE WHEN parent_id IS NULL THEN t_start ELSE t_start + 1e10 END)
+                       AS root
+            FROM spans WHERE t_start IS NOT NULL
+            GROUP BY trace_id HAVING count(t_end) > 0
+        ), told AS (
+            SELECT *, coalesce(root.name, '') AS service,
+                   regexp_replace(root.url, '^[A-Za-z]+://[^/?#]*', '') AS target
+            FROM gathered
+        ), shaped AS (
+            SELECT *, rtrim(regexp_replace(regexp_replace(
+                       regexp_replace(target, '[?#].*$', '') || '/', $pattern, '/{id}/', 'g'),
+                       $pattern, '/{id}/', 'g'), '/') AS path
+            FROM told
+        )
+        SELECT trace_id, service, t_start, duration_s, spans, is_fault, is_error,
+               is_fault OR coalesce(root.status, 0) >= 500 AS is_failed, root.status AS status,
+               left(CASE WHEN root.url IS NULL THEN service
+                    ELSE concat_ws(' ', root.method, CASE path WHEN '' THEN '/' ELSE path END)
+                    END, 200) AS endpoint,
+               left(CASE WHEN root.url IS NULL THEN service
+                    ELSE concat_ws(' ', root.method, CASE target WHEN '' THEN '/' ELSE target END)
+                    END, 500) AS title
+        FROM shaped
+        """.replace("$pattern", f"'{_ID_IN_PATH}'")
+    )
+
+
+_ID_IN_PATH = "/([0-9]+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,})/"
+
+
+def _spans_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[Span]]:
     rows = store.rows(
         """
-        SELECT span_id, parent_id, coalesce(name, ''), t_start, coalesce(t_end, t_start),
-               coalesce(fault, false), sql, url, method, status
-        FROM spans WHERE trace_id = ? AND t_start IS NOT NULL
-        ORDER BY t_start, t_end DESC, span_id LIMIT 5000
+        SELECT trace_id, span_id, parent_id, left(coalesce(name, ''), $longest), t_start,
+               coalesce(t_end, t_start), coalesce(fault, false), left(sql, $longest),
+               left(url, $longest), left(method, 40), status,
+               coalesce(error, false) OR coalesce(throttle, false), left(cause, $longest),
+               left(namespace, 100)
+        FROM spans SEMI JOIN (SELECT unnest(?) AS trace_id) USING (trace_id)
+        WHERE t_start IS NOT NULL
+        ORDER BY t_start, t_end DESC, span_id
+        """.replace("$longest", str(LONGEST_TEXT)),
+        [list(trace_ids)],
+    )
+    found: dict[str, list[Span]] = {}
+    for trace_id, *columns in rows:
+        spans = found.setdefault(trace_id, [])
+        if len(spans) < MOST_SPANS:
+            spans.append(Span(*columns))
+    return found
+
+
+def _lines_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[LogLine]]:
+    """Log lines by the plain form of the trace id that they carry, the first ones of each."""
+    wanted = [plain_id(trace_id) for trace_id in trace_ids]
+    rows = store.rows(
+        f"""
+        WITH told AS (
+            SELECT t, task, container, line,
+                   unnest(list_distinct(regexp_extract_all(
+                       line, '(?:1-[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{24}}|[0-9a-fA-F]{{32}})'))) AS told
+            FROM logs WHERE line IS NOT NULL
+        ), named AS (
+            SELECT t, task, container, left(line, {LONGEST_TEXT}) AS line,
+                   right(replace(lower(told), '-', ''), 32) AS id
+            FROM told
+        )
+        SELECT id, t, coalesce(task, ''), coalesce(container, ''), line
+        FROM named SEMI JOIN (SELECT unnest(?) AS id) USING (id)
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY t, line) <= {MOST_LINES}
+        ORDER BY t, line
         """,
-        [trace_id],
+        [wanted],
     )
-    spans = [Span(*row) for row in rows]
-    t_start = min(span.t_start for span in spans)
-    duration_s = max(max(span.t_end for span in spans) - t_start, 1e-9)
-    ids = {span.span_id for span in spans}
-    root = next((span for span in spans if span.parent_id not in ids), spans[0])
-    laid_out = lay_out(spans)
-    title = " ".join(part for part in (root.method, root.url or root.name) if part)
-    return Trace(
-        trace_id,
-        title,
-        t_start,
-        duration_s,
-        len(spans),
-        any(span.is_fault for span in spans),
-        root.status,
-        laid_out[:MOST_ROWS],
-        max(0, len(laid_out) - MOST_ROWS),
-    )
-
-
-def lay_out(spans: list[Span]) -> tuple[WaterfallRow, ...]:
-    """Rows in the order of reading. Siblings of one statement, five or more, become one row.
-    Orphans are shown at the root; a loop of parents is cut, so each span appears once at most."""
-    t_start = min(span.t_start for span in spans)
-    duration = max(max(span.t_end for span in spans) - t_start, 1e-9)
-    ids = {span.span_id for span in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in spans:
-        parent = span.parent_id if span.parent_id in ids else None
-        children.setdefault(parent, []).append(span)
-    rows: list[WaterfallRow] = []
-    seen: set[str] = set()
-    waiting = [(span, 0) for span in reversed(children.get(None, []))]
-    while True:
-        if not waiting:
-            # Only spans whose parents form a loop are left; each loop is entered somewhere.
-            left = next((span for span in spans if span.span_id not in seen), None)
-            if left is None:
-                return tuple(rows)
-            waiting.append((left, 0))
-        span, depth = waiting.pop()
-        if span.span_id in seen:
-            continue
-        seen.add(span.span_id)
-        rows.append(_row(span, depth, t_start, duration))
-        below = [child for child in children.get(span.span_id, []) if child.span_id not in seen]
-        single = []
-        for group in _grouped(below):
-            if len(group) >= GATHER_FROM:
-                rows.append(_gathered(group, depth + 1, t_start, duration))
-                _see_all(group, children, seen)
-            else:
-                single += group
-        single.sort(key=lambda child: child.t_start, reverse=True)
-        waiting += [(child, min(depth + 1, DEEPEST)) for child in single]
-
-
-def _see_all(group: list[Span], children: dict[str | None, list[Span]], seen: set[str]) -> None:
-    """What lies below gathered siblings is gathered with them."""
-    waiting = [span.span_id for span in group]
-    while waiting:
-        span_id = waiting.pop()
-        if span_id not in seen:
-            seen.add(span_id)
-            waiting += [child.span_id for child in children.get(span_id, [])]
-
-
-def _grouped(spans: list[Span]) -> list[list[Span]]:
-    groups: dict[tuple[str, str], list[Span]] = {}
-    for span in spans:
-        shape = re.sub(r"\d+", "?", span.sql or span.url or "")
-        groups.setdefault((span.name, shape), []).append(span)
-    return list(groups.values())
-
-
-def _row(span: Span, depth: int, t_start: float, duration: float) -> WaterfallRow:
-    length = max(0.0, span.t_end - span.t_start)
-    name = span.name
-    if span.method and span.url:
-        name = f"{span.name} {span.method} {span.url}"
-    return WaterfallRow(
-        name,
-        depth,
-        (span.t_start - t_start) / duration,
-        length / duration,
-        length,
-        1,
-        span.is_fault,
-        span.sql,
-    )
-
-
-def _gathered(group: list[Span], depth: int, t_start: float, duration: float) -> WaterfallRow:
-    first = min(span.t_start for span in group)
-    last = max(span.t_end for span in group)
-    row = _row(group[0], depth, t_start, duration)
-    return replace(
-        row,
-        start=(first - t_start) / duration,
-        length=(last - first) / duration,
-        duration_s=sum(max(0.0, span.t_end - span.t_start) for span in group),
-        count=len(group),
-        is_fault=any(span.is_fault for span in group),
-    )
+    found: dict[str, list[LogLine]] = {}
+    for identifier, *columns in rows:
+        found.setdefault(identifier, []).append(LogLine(*columns))
+    return found

@@ -53,6 +53,7 @@ TABLES: dict[str, dict[str, str]] = {
         "url": "VARCHAR",
         "status": "INTEGER",
         "sql": "VARCHAR",
+        "cause": "VARCHAR",
         "source": "VARCHAR",
     },
     # pg_stat_statements as it stood at t; `mark` names the moment (before/after which endpoint).

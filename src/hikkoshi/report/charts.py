@@ -36,6 +36,26 @@ def chart_specs(line: Timeline) -> list[dict[str, Any]]:
             [Series(short_task(series.name), series.points) for series in line.cpu],
             {"limit": 1, "limitName": "the task's limit", "always": True},
         ),
+        (
+            "memory",
+            "Memory of each task, of its limit",
+            "share",
+            [Series(short_task(series.name), series.points) for series in line.memory],
+            {"limit": 1, "limitName": "the task's limit"},
+        ),
+        (
+            "files",
+            "Open files of each task's fullest container",
+            "",
+            [Series(short_task(series.name), series.points) for series in line.files],
+            {
+                "whole": True,
+                "limit": line.files_limit,
+                "limitName": f"limit {line.files_limit}",
+            }
+            if line.files_limit
+            else {"whole": True},
+        ),
     ]
     return [
         {

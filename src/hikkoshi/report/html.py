@@ -16,56 +16,52 @@ from hikkoshi.base.units import format_duration
 from hikkoshi.evidence.failures import failed_tasks
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.timeline import Timeline, timeline
-from hikkoshi.evidence.traces import Trace, slowest_traces
+from hikkoshi.evidence.traces import SLOWEST_PER_ENDPOINT
 from hikkoshi.model.findings import Evidence
 from hikkoshi.model.trials import Outcome, Readiness, Verdict
 from hikkoshi.report.charts import bands_of, chart_specs, marks_of
 from hikkoshi.report.deploys import compare_deploys
+from hikkoshi.report.figures import figure_of
 from hikkoshi.report.text import cut, measured, one_line, utc, visible
+from hikkoshi.report.trace_data import trace_data
 
 MOST_BYTES = 5_000_000
 LONGEST_TEXT = 8_000
+SCRIPTS = ("charts.js", "traces.js", "report.js")
 
 
 def render_html(verdict: Verdict, store: EvidenceStore) -> str:
     """The whole report, UTF-8, at most 5 MB. Text from outside is escaped and its unseen
     characters are shown; the page's policy lets it run its own script and load nothing."""
     line = timeline(store, *_span(verdict, store))
-    traces = slowest_traces(store)
-    page = _render(verdict, store, line, traces)
-    while len(page.encode()) > MOST_BYTES and traces:
-        traces = traces[: len(traces) // 2]
-        page = _render(verdict, store, line, traces)
-    return page
+    page, share = "", 1.0
+    while True:
+        page = _render(verdict, store, line, trace_data(store, share=share))
+        if len(page.encode()) <= MOST_BYTES or share < 0.01:
+            return page
+        share /= 2
 
 
-def _render(
-    verdict: Verdict, store: EvidenceStore, line: Timeline, traces: tuple[Trace, ...]
-) -> str:
-    css, js = _packaged("report.css"), _packaged("report.js")
+def _render(verdict: Verdict, store: EvidenceStore, line: Timeline, traces: dict[str, Any]) -> str:
+    css, js = packaged("report.css"), "".join(packaged(name) for name in SCRIPTS)
     charts = chart_specs(line)
     bands = bands_of(verdict.trials, line)
     marks = marks_of(line)
     length = round(line.t_end - line.t_start, 3)
+    drawn = {chart["id"] for chart in charts}
+    figures = [figure_of(each, store, line, drawn, traces) for each in verdict.judgement.findings]
     data = {
         "length": length,
         "bucket": line.bucket_s,
         "bands": bands,
         "marks": [{"t": mark["t"]} for mark in marks],
         "charts": charts,
+        "figures": [
+            {"charts": each.charts, "view": each.view, "shade": each.shade, "trace": each.trace_id}
+            for each in figures
+        ],
     }
     counted = Counter(trial.outcome for trial in verdict.trials)
-    failed = [
-        {
-            "task": task.task,
-            "stop_code": task.stop_code,
-            "reason": task.reason,
-            "exits": task.container_exits,
-            "clock": utc(task.t),
-            "lines": [(container, cut(text, 2000)) for _, container, text in task.lines],
-        }
-        for task in failed_tasks(store)
-    ]
     return (
         _environment(line)
         .get_template("report.html.j2")
@@ -76,17 +72,46 @@ def _render(
             or "none",
             css=Markup(css),
             js=Markup(js),
-            policy=_policy(css, js),
+            policy=policy_for(css, js),
             timeline_json=Markup(json_for_script(data)),
+            trace_json=Markup(json_for_script(traces)),
             has_charts=bool(charts),
             length=length,
             bands=bands,
             marks=marks,
             comparison=compare_deploys(verdict.trials, store),
-            traces=traces,
-            failed=failed,
+            shown=_shown(traces),
+            figures=figures,
+            failed=_failed(store),
         )
     )
+
+
+def _shown(traces: dict[str, Any]) -> dict[str, int]:
+    """How many of how many traces are in the page."""
+    failed = sum(trace["flags"] & 1 for trace in traces["traces"])
+    return {
+        "count": len(traces["traces"]),
+        "total": traces["total"],
+        "failed": failed,
+        "all_failed": max(failed, traces["failed"]),
+        "slowest": SLOWEST_PER_ENDPOINT,
+        "sampled": sum(trace["why"] == "sample" for trace in traces["traces"]),
+    }
+
+
+def _failed(store: EvidenceStore) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": task.task,
+            "stop_code": task.stop_code,
+            "reason": task.reason,
+            "exits": task.container_exits,
+            "clock": utc(task.t),
+            "lines": [(container, cut(text, 2000)) for _, container, text in task.lines],
+        }
+        for task in failed_tasks(store)
+    ]
 
 
 def json_for_script(data: Any) -> str:
@@ -159,7 +184,7 @@ def _harmless(value: Any) -> Any:
     return cut(visible(str(value)), LONGEST_TEXT)
 
 
-def _policy(css: str, js: str) -> str:
+def policy_for(css: str, js: str) -> str:
     def digest(text: str) -> str:
         return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
@@ -169,5 +194,5 @@ def _policy(css: str, js: str) -> str:
     )
 
 
-def _packaged(name: str) -> str:
+def packaged(name: str) -> str:
     return (resources.files("hikkoshi.report") / "page" / name).read_text(encoding="utf-8")

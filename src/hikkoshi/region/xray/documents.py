@@ -49,6 +49,8 @@ class Span:
     status: int | None
     sql: str | None
     source: str
+    cause: str | None = None
+    """The exceptions that it told of: `type: message`, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def _span(raw: dict[str, Any], trace_id: str, parent_id: str | None, source: str
         status=_status(response.get("status")),
         sql=_sql(raw),
         source=source,
+        cause=_cause(raw),
     )
 
 
@@ -203,6 +206,19 @@ def _http(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _sql(raw: dict[str, Any]) -> str | None:
     sql = raw.get("sql")
     return _text(sql.get("sanitized_query")) if isinstance(sql, dict) else None
+
+
+def _cause(raw: dict[str, Any]) -> str | None:
+    """A cause is an object with exceptions, or the id of one told elsewhere (which says nothing
+    here)."""
+    cause = raw.get("cause")
+    told = cause.get("exceptions") if isinstance(cause, dict) else None
+    lines = []
+    for one in told if isinstance(told, list) else []:
+        if isinstance(one, dict):
+            parts = [_text(one.get("type")), _text(one.get("message"))]
+            lines.append(": ".join(part for part in parts if part))
+    return _text("\n".join(line for line in lines if line))
 
 
 def _source(raw: dict[str, Any]) -> str:
