@@ -1,9 +1,12 @@
 """The whole corpus: `make corpus`. Prints a table, and with --write puts it into docs/rules/.
 
     python tests/corpus/measure.py [--write] [--only WORD]… [--label TEXT] [--rows FILE]
+        [--keep DIRECTORY] [--turn FILE]
 
---rows: results are added to FILE, and what is in it already is not rehearsed again, so that a run
-can be taken up where it was broken off.
+--rows: results are added to FILE (those of twins to FILE.twins), and what is in it already is not
+rehearsed again, so that a run can be taken up where it was broken off.
+--keep: projects with their runs stay there when the defect was missed or the twin has a fact.
+--turn: FILE is locked (flock) for each rehearsal, for machines on which others measure, too.
 
 Exit codes: 0 every planted defect was named and no twin has a fact, 1 otherwise.
 """
@@ -11,11 +14,14 @@ Exit codes: 0 every planted defect was named and no twin has a fact, 1 otherwise
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,46 +47,101 @@ class Row:
     on_twin: list[str]
 
 
-def row_of(case: Case, planted: Named, twin: Named) -> Row:
+def row_of(case: Case, planted: Named, facts_on_twin: Iterable[str]) -> Row:
     followed = f"consequence of {planted.consequences.get(case.rule)}"
     found = planted.certainty(case.rule) or (
         followed if case.rule in planted.consequences else "missed"
     )
     others = sorted(planted.facts - {case.rule, planted.consequences.get(case.rule)})
-    return Row(case.name, case.language, case.rule, found, others, sorted(twin.facts))
+    return Row(case.name, case.language, case.rule, found, others, sorted(facts_on_twin))
 
 
-def run(cases: list[Case], scratch: Path, known: dict[str, Row], rows_file: Path | None) -> None:
-    """Fills `known`."""
-    twins: dict[str, Named] = {}
+@dataclass(frozen=True)
+class Bench:
+    """Where rehearsals happen; the files may be None."""
+
+    scratch: Path
+    rows: Path | None
+    keep: Path | None
+    turn: Path | None
+
+    def rehearse(self, case: Case, directory: Path) -> Named:
+        with contextlib.ExitStack() as stack:
+            if self.turn is not None:
+                file = stack.enter_context(self.turn.open("a"))
+                # flock hands nothing over: whoever waited must be awake before it is taken again.
+                time.sleep(0.5)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            return rehearse(case, directory)
+
+    def put_away(self, directory: Path, *, is_wanted: bool) -> None:
+        if is_wanted and self.keep is not None:
+            self.keep.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.keep / directory.name, ignore_errors=True)
+            shutil.move(directory, self.keep / directory.name)
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def known(self) -> dict[str, Row]:
+        if self.rows is None or not self.rows.exists():
+            return {}
+        found = [Row(**json.loads(line)) for line in self.rows.read_text().splitlines()]
+        return {row.name: row for row in found}
+
+    def known_twins(self) -> dict[str, list[str]]:
+        file = self._twins
+        if file is None or not file.exists():
+            return {}
+        return dict(json.loads(line) for line in file.read_text().splitlines())
+
+    def add(self, row: Row) -> None:
+        _append(self.rows, asdict(row))
+
+    def add_twin(self, key: str, facts: list[str]) -> None:
+        _append(self._twins, [key, facts])
+
+    @property
+    def _twins(self) -> Path | None:
+        return None if self.rows is None else self.rows.with_name(f"{self.rows.name}.twins")
+
+
+def _append(path: Path | None, value: object) -> None:
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps(value) + "\n")
+
+
+def run(cases: list[Case], bench: Bench) -> dict[str, Row]:
+    known, twins = bench.known(), bench.known_twins()
     for number, case in enumerate(cases, 1):
         if case.name in known:
             continue
-        planted = _one(case, scratch / f"{case.name}-planted", is_planted=True)
-        directory = scratch / f"{case.name}-repaired"
-        settings = project_of(case, directory, is_planted=False)
-        key = json.dumps([case.language, case.only, case.rate, case.is_quick, case.has_database,
-                          sorted(settings.items())])  # fmt: skip
-        if key not in twins:
-            twins[key] = rehearse(case, directory)
-        shutil.rmtree(directory, ignore_errors=True)
-        row = known[case.name] = row_of(case, planted, twins[key])
-        if rows_file is not None:
-            with rows_file.open("a") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
+        directory = bench.scratch / f"{case.name}-planted"
+        project_of(case, directory, is_planted=True)
+        planted = bench.rehearse(case, directory)
+        row = known[case.name] = row_of(case, planted, _facts_on_twin(case, bench, twins))
+        bench.put_away(directory, is_wanted=row.found == "missed" or bool(row.others))
+        bench.add(row)
         others = f"; also {', '.join(row.others)}" if row.others else ""
         twin = f"; ON THE TWIN {', '.join(row.on_twin)}" if row.on_twin else ""
         print(f"[{number}/{len(cases)}] {case.name}: {row.found}{others}{twin}", flush=True)
         if row.found == "missed":
             print(f"    {planted}", flush=True)
+    return known
 
 
-def _one(case: Case, directory: Path, *, is_planted: bool) -> Named:
-    project_of(case, directory, is_planted=is_planted)
-    try:
-        return rehearse(case, directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> list[str]:
+    directory = bench.scratch / f"{case.name}-repaired"
+    settings = project_of(case, directory, is_planted=False)
+    key = json.dumps([case.language, case.only, case.rate, case.is_quick, case.has_database,
+                      sorted(settings.items())])  # fmt: skip
+    if key not in twins:
+        twin = bench.rehearse(case, directory)
+        twins[key] = sorted(twin.facts)
+        bench.add_twin(key, twins[key])
+        if twin.findings or twin.code not in (0, 1):
+            print(f"    twin of {case.name}: {twin.findings} (exit code {twin.code})", flush=True)
+    bench.put_away(directory, is_wanted=bool(twins[key]))
+    return twins[key]
 
 
 def table(rows: list[Row], skipped: list[Case], label: str) -> str:
@@ -112,19 +173,17 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--rows", type=Path)
+    for name in ("--rows", "--keep", "--turn"):
+        parser.add_argument(name, type=Path)
     parser.add_argument("--label", default=time.strftime("%Y-%m-%d"))
     asked = parser.parse_args()
     chosen = [c for c in CASES if not asked.only or any(w in c.name for w in asked.only)]
     skipped = [c for c in chosen if c.why_not]
     for case in skipped:
         print(f"SKIPPED {case.name}: {case.why_not}", flush=True)
-    known: dict[str, Row] = {}
-    if asked.rows is not None and asked.rows.exists():
-        found = [Row(**json.loads(line)) for line in asked.rows.read_text().splitlines()]
-        known = {row.name: row for row in found}
     with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
-        run([c for c in chosen if not c.why_not], Path(scratch), known, asked.rows)
+        bench = Bench(Path(scratch), asked.rows, asked.keep, asked.turn)
+        known = run([c for c in chosen if not c.why_not], bench)
     rows = [known[c.name] for c in chosen if c.name in known]
     text = table(rows, skipped, asked.label)
     print(text)

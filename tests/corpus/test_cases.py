@@ -48,12 +48,12 @@ def named(findings, consequences=None):
 
 def test_what_counts_as_found_and_as_false():
     case = Case("is-throttled")
-    found = row_of(case, named({"is-throttled": "fact", "grows-in-memory": "fact"}), named({}))
+    found = row_of(case, named({"is-throttled": "fact", "grows-in-memory": "fact"}), [])
     assert (found.found, found.others, found.on_twin) == ("fact", ["grows-in-memory"], [])
     cause = {"is-throttled": "saturates-task-cpu"}
-    follows = row_of(case, named({"saturates-task-cpu": "fact"}, cause), named({}))
+    follows = row_of(case, named({"saturates-task-cpu": "fact"}, cause), [])
     assert (follows.found, follows.others) == ("consequence of saturates-task-cpu", [])
-    missed = row_of(case, named({}), named({"is-throttled": "fact"}))
+    missed = row_of(case, named({}), ["is-throttled"])
     assert (missed.found, missed.on_twin) == ("missed", ["is-throttled"])
     text = table([found, follows, missed], [], "today")
     assert "2 of 3 planted defects named (1 as facts)" in text

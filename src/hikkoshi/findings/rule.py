@@ -49,6 +49,11 @@ class Rule(Protocol):
 
 PLANNED = ("steady", "soak")
 STOPS = ("kill-task", "rolling-deploy")
+UNDER_LOAD = (
+    "steady", "overload", "soak", "kill-task", "failover", "router-crash", "rolling-deploy",
+    "bad-deploy",
+)  # fmt: skip
+"""All that send the planned load or more to the new home alone."""
 
 
 def why_not(name: str, applies: Applies, meta: Mapping[str, str]) -> NotJudged | None:
@@ -57,16 +62,20 @@ def why_not(name: str, applies: Applies, meta: Mapping[str, str]) -> NotJudged |
         key, why = need.value
         if meta.get(key) == "none":
             return NotJudged(name, why, is_applicable=False)
-    left_out = [trial for trial in meta.get("left_out", "").split(",") if trial]
-    if applies.trials and set(applies.trials) <= set(left_out):
-        which = " and ".join(applies.trials)
-        were = "were" if len(applies.trials) > 1 else "was"
-        return NotJudged(name, f"{which} {were} left out", is_applicable=False)
+    if applies.trials and set(applies.trials) <= left_out(meta):
+        *others, last = applies.trials
+        which = f"{', '.join(others)} and {last} were" if others else f"{last} was"
+        return NotJudged(name, f"{which} left out", is_applicable=False)
     if _schema(meta) < applies.since:
         return NotJudged(
             name, "this run was recorded before hikkoshi recorded what the rule looks at"
         )
     return None
+
+
+def left_out(meta: Mapping[str, str]) -> frozenset[str]:
+    """The trials that the user did not ask for."""
+    return frozenset(trial for trial in meta.get("left_out", "").split(",") if trial)
 
 
 def _schema(meta: Mapping[str, str]) -> int:

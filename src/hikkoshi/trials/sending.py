@@ -20,6 +20,15 @@ from hikkoshi.trials.measures import Sent
 _numbers = itertools.count(1)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests that were sent, and what became of those that have ended."""
+
+    issued: int
+    good: int
+    failed: int
+
+
 class Sending:
     """A load under way. Leaving the block ends it and waits for the requests still at work."""
 
@@ -67,9 +76,10 @@ class Sending:
             self._trial, Live(live.issued, live.failed_so_far, live.rate, live.p99_s)
         )
 
-    def failed(self) -> int:
-        """Requests that have failed so far."""
-        return self._run.live().failed_so_far
+    def counts(self) -> Counts:
+        """So far."""
+        live = self._run.live()
+        return Counts(live.issued, live.done - live.failed_so_far, live.failed_so_far)
 
     def pass_time(self, seconds: float) -> None:
         """Let the load go on for that long: here time itself is what is waited for."""

@@ -13,8 +13,8 @@ def decide(
 ) -> tuple[Readiness, tuple[str, ...]]:
     """Not ready for anything that broke, could not be tried, was found or could not be judged.
 
-    What the user left out is a reason to read the verdict with care, not one against the service;
-    so is a rule that could not be judged because a trial was left out, and a hint.
+    What the user left out is a reason to read the verdict with care, not one against the service
+    (a rule whose trials were left out does not apply); so is a hint.
     """
     against: list[str] = []
     aside: list[str] = []
@@ -27,10 +27,8 @@ def decide(
         into = aside if finding.certainty is Certainty.HINT else against
         into.append(f"{finding.rule} ({finding.certainty.value}): {finding.summary}")
     for missing in judgement.not_judged:
-        if not missing.is_applicable:
-            continue
-        into = aside if left_out else against
-        into.append(f"{missing.rule} was not judged: {missing.why}")
+        if missing.is_applicable:
+            against.append(f"{missing.rule} was not judged: {missing.why}")
     if left_out:
         aside.append(f"left out on request: {', '.join(left_out)}")
     readiness = Readiness.NOT_READY if against else Readiness.READY

@@ -10,12 +10,12 @@ from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import DatabaseLogRow, DatabaseSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
-from hikkoshi.findings.rule import Applies, Need
+from hikkoshi.findings.rule import UNDER_LOAD, Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "deadlocks-under-load"
 TITLE = "Transactions deadlock under load"
-APPLIES = Applies((Need.DATABASE,))
+APPLIES = Applies((Need.DATABASE,), UNDER_LOAD)
 
 # facts/observability.md: the database counts only what it had to break, so one is a fact.
 FACT_DEADLOCKS = 1

@@ -7,13 +7,13 @@ from hikkoshi.evidence.deliveries import Doubling
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
 from hikkoshi.findings.numbers import measured
-from hikkoshi.findings.rule import Applies, Need
+from hikkoshi.findings.rule import UNDER_LOAD, Applies, Need
 from hikkoshi.findings.rules.loses_log_lines import looked_at
 from hikkoshi.model.findings import Certainty, Finding, NotJudged
 
 NAME = "delivers-log-lines-twice"
 TITLE = "Log lines arrive twice"
-APPLIES = Applies((Need.ROUTER, Need.DESTINATION), since=2)
+APPLIES = Applies((Need.ROUTER, Need.DESTINATION), UNDER_LOAD, since=2)
 
 LEAST_LINES = 20
 # Own cuts: a router may repeat a batch that a slow destination took without saying so.

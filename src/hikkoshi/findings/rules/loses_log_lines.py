@@ -7,12 +7,12 @@ from hikkoshi.evidence.deliveries import Counters, Loss
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured
-from hikkoshi.findings.rule import Applies, Need
+from hikkoshi.findings.rule import UNDER_LOAD, Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "loses-log-lines"
 TITLE = "Log lines are lost on their way"
-APPLIES = Applies((Need.ROUTER, Need.DESTINATION), since=2)
+APPLIES = Applies((Need.ROUTER, Need.DESTINATION), UNDER_LOAD, since=2)
 
 # Trials in which a router is killed on purpose, or the old home writes.
 DISTURBED = frozenset({"router-crash", "bad-deploy", "scp-swap"})

@@ -11,12 +11,13 @@ from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import RepeatedSpans, StatementDelta
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
-from hikkoshi.findings.rule import Applies, Need
+from hikkoshi.findings.rule import Applies, Need, left_out
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "repeats-a-query-for-each-row"
 TITLE = "Repeats a query for each row (N+1)"
 APPLIES = Applies((Need.DATABASE,))
+PROBING = "one-by-one"
 
 # facts/observability.md, own cuts beside Sentry's 5 siblings and Scout's 5.
 FACT_CALLS = 10
@@ -128,6 +129,10 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     if findings:
         return tuple(findings)
     if not queries.probed_endpoints(evidence) and not evidence.has_rows("spans"):
+        if PROBING in left_out(evidence.meta()):
+            return NotJudged(
+                NAME, f"{PROBING} was left out, and no spans came", is_applicable=False
+            )
         return NotJudged(
             NAME,
             "no endpoint was probed between two marks of pg_stat_statements, and no spans came",
