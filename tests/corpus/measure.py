@@ -6,7 +6,7 @@
 --rows: results are added to FILE (those of twins to FILE.twins), and what is in it already is not
 rehearsed again, so that a run can be taken up where it was broken off.
 --keep: projects with their runs stay there when the defect was missed or the twin has a fact.
---turn: FILE is locked (flock) for each rehearsal, for machines on which others measure, too.
+--turn: FILE is locked (flock) for each case, for machines on which others measure, too.
 
 Exit codes: 0 every planted defect was named and no twin has a fact, 1 otherwise.
 """
@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,14 +65,16 @@ class Bench:
     keep: Path | None
     turn: Path | None
 
-    def rehearse(self, case: Case, directory: Path) -> Named:
-        with contextlib.ExitStack() as stack:
-            if self.turn is not None:
-                file = stack.enter_context(self.turn.open("a"))
-                # flock hands nothing over: whoever waited must be awake before it is taken again.
-                time.sleep(0.5)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            return rehearse(case, directory)
+    @contextlib.contextmanager
+    def its_turn(self) -> Iterator[None]:
+        if self.turn is None:
+            yield
+            return
+        # flock hands nothing over: whoever waited must be awake before it is taken again.
+        time.sleep(0.5)
+        with self.turn.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def put_away(self, directory: Path, *, is_wanted: bool) -> None:
         if is_wanted and self.keep is not None:
@@ -117,8 +119,9 @@ def run(cases: list[Case], bench: Bench) -> dict[str, Row]:
             continue
         directory = bench.scratch / f"{case.name}-planted"
         project_of(case, directory, is_planted=True)
-        planted = bench.rehearse(case, directory)
-        row = known[case.name] = row_of(case, planted, _facts_on_twin(case, bench, twins))
+        with bench.its_turn():
+            planted = rehearse(case, directory)
+            row = known[case.name] = row_of(case, planted, _facts_on_twin(case, bench, twins))
         bench.put_away(directory, is_wanted=row.found == "missed" or bool(row.others))
         bench.add(row)
         others = f"; also {', '.join(row.others)}" if row.others else ""
@@ -135,7 +138,7 @@ def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> lis
     key = json.dumps([case.language, case.only, case.rate, case.is_quick, case.has_database,
                       sorted(settings.items())])  # fmt: skip
     if key not in twins:
-        twin = bench.rehearse(case, directory)
+        twin = rehearse(case, directory)
         twins[key] = sorted(twin.facts)
         bench.add_twin(key, twins[key])
         if twin.findings or twin.code not in (0, 1):
