@@ -24,7 +24,7 @@ from hikkoshi.region.elb.model import (
     Rule,
     TargetGroup,
 )
-from hikkoshi.region.elb.target import ServerRow, Target, judge, state_lines
+from hikkoshi.region.elb.target import ServerRow, Target, counters_of, judge, state_lines
 from hikkoshi.region.elb.terms import LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -199,3 +199,15 @@ def test_state_lines_have_a_value_for_every_column() -> None:
         ("10.0.1.5:80", "0", "0", "0"),
         ("10.0.1.5:80-open", "2", "0", "0"),
     ]
+
+
+def test_counters_are_those_of_all_processes_and_of_the_spare() -> None:
+    here = {
+        ("g", "a:1"): ServerRow("UP", "L7OK", "200", 3, 0, 10, 1, 2, 15),
+        ("g", "a:1-open"): ServerRow("UP", "", "", 1),
+    }
+    stopping = {("g", "a:1"): ServerRow("UP", "L7OK", "200", 2, 0, 5, 0, 0, 40)}
+    assert counters_of([here, stopping], "g", ("a:1", "a:1-open")) == {
+        "at_work": 6, "queued": 1, "responses": 15, "retries": 2, "response_s": 0.04,
+    }  # fmt: skip
+    assert counters_of([here], "g", ("b:1",)) is None

@@ -232,3 +232,23 @@ def test_without_samples_none_of_them_judges(made_run, rule):
 def test_the_order_to_take(statements, order):
     found = deadlocks_under_load.order_to_take(statements)
     assert found is None if order is None else order in found
+
+
+@pytest.mark.parametrize(
+    ("at_work", "expected"),
+    [((30, 0), FACT), ((5, 5), LIKELY), ((2, 2), None), ((0, 30), None)],
+)
+def test_a_pool_is_a_tasks_own(made_run, at_work, expected):
+    """One task's two connections are always at work, the other's never."""
+    sampled(made_run)
+    made_run.requests("steady", 0, 20, 20)
+    for k in range(40):
+        for client, busy, requests in zip(("10.0.1.4", "10.0.1.5"), (2, 0), at_work, strict=True):
+            made_run.row(
+                "database_clients", t=k / 2, instance="w", client=client, connections=2,
+                active=busy, idle_in_transaction=0,
+            )  # fmt: skip
+            made_run.row(
+                "balancer", t=k / 2, target_group="g", target=f"{client}:8080", at_work=requests
+            )
+    assert certainty(made_run.judge_by(waits_for_the_pool)) is expected

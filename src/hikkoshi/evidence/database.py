@@ -92,6 +92,26 @@ def activity(store: EvidenceStore, window: Window) -> list[Activity]:
     return [Activity(*row) for row in rows]
 
 
+def activity_by_client(store: EvidenceStore, window: Window) -> dict[str, list[Activity]]:
+    """The same for each client's own sessions, on the instance where it had the most; empty for a
+    run of before schema 3."""
+    rows = store.rows(
+        """
+        SELECT client, t, connections, active, idle_in_transaction FROM database_clients AS c
+        WHERE t BETWEEN ? AND ? AND instance = (
+            SELECT instance FROM database_clients AS other
+            WHERE t BETWEEN ? AND ? AND other.client = c.client
+            GROUP BY 1 ORDER BY max(connections) DESC, 1 LIMIT 1)
+        ORDER BY client, t
+        """,
+        [window.t_start, window.t_end] * 2,
+    )
+    found: dict[str, list[Activity]] = {}
+    for client, *counts in rows:
+        found.setdefault(client, []).append(Activity(*counts))
+    return found
+
+
 def connection_limit(store: EvidenceStore) -> int | None:
     row = store.rows("SELECT max(max_connections) FROM database")[0]
     return int(row[0]) if row[0] else None

@@ -179,6 +179,19 @@ def in_flight(store: EvidenceStore, window: Window) -> float | None:
     return float(row[0]) if row[0] is not None else None
 
 
+def at_work_by_target(store: EvidenceStore, window: Window) -> dict[str, float]:
+    """Requests at work at once at each target's address, on average, as the load balancer counted
+    them; empty for a run of before schema 3."""
+    rows = store.rows(
+        """
+        SELECT regexp_replace(target, ':[0-9]+$', ''), avg(at_work) FROM balancer
+        WHERE target IS NOT NULL AND t BETWEEN ? AND ? GROUP BY 1
+        """,
+        [window.t_start, window.t_end],
+    )
+    return {str(address): float(mean) for address, mean in rows}
+
+
 def cpu_share(store: EvidenceStore, window: Window) -> float | None:
     """The busiest task's CPU in the window as a share of its limit; None without samples."""
     rows = store.rows(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES: dict[str, dict[str, str]] = {
     # One planned stretch of a run: a trial, or a part of one ("steady", "failover", …).
@@ -113,6 +113,15 @@ TABLES: dict[str, dict[str, str]] = {
         "state_age_s": "DOUBLE",
         "blocked_by": "VARCHAR",
         "query": "VARCHAR",
+    },
+    # The sessions of each client, by its address: a task's pool as the database sees it.
+    "database_clients": {
+        "t": "DOUBLE",
+        "instance": "VARCHAR",
+        "client": "VARCHAR",
+        "connections": "INTEGER",
+        "active": "INTEGER",
+        "idle_in_transaction": "INTEGER",
     },
     # pg_stat_user_tables at a mark; all but live_rows cumulative.
     "table_scans": {
@@ -247,6 +256,17 @@ TABLES: dict[str, dict[str, str]] = {
         "unhealthy": "INTEGER",
         "initial": "INTEGER",
         "draining": "INTEGER",
+    },
+    # HAProxy's counters for a target; target None: for the whole group.
+    "balancer": {
+        "t": "DOUBLE",
+        "target_group": "VARCHAR",
+        "target": "VARCHAR",
+        "at_work": "INTEGER",
+        "queued": "INTEGER",
+        "responses": "BIGINT",
+        "retries": "BIGINT",
+        "response_s": "DOUBLE",
     },
     # A fault as it was injected. proof: what was seen that shows it happened; None: not proven.
     "faults": {

@@ -41,13 +41,15 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Requests at work against connections that are, in one window; cpu as a share of the limit."""
+    """Requests at work against connections that are, in one window; cpu as a share of the limit.
+    task: its address; None: all tasks together."""
 
     window: Window
     in_flight: float
     connections: float
     busy_samples: float
     cpu: float
+    task: str | None = None
 
     @property
     def ratio(self) -> float:
@@ -65,7 +67,11 @@ class Crowd:
 
 
 def crowd_in(
-    window: Window, samples: Sequence[Activity], in_flight: float | None, cpu: float | None
+    window: Window,
+    samples: Sequence[Activity],
+    in_flight: float | None,
+    cpu: float | None,
+    task: str | None = None,
 ) -> Crowd | None:
     """Pure; the first sample of a window, in which a pool may still be filling, is left out."""
     counted = [one for one in samples[1:] if one.connections > 0]
@@ -73,22 +79,11 @@ def crowd_in(
         return None
     busy = sum(one.busy >= BUSY_SHARE * one.connections for one in counted) / len(counted)
     mean = sum(one.connections for one in counted) / len(counted)
-    return Crowd(window, in_flight, mean, busy, cpu)
+    return Crowd(window, in_flight, mean, busy, cpu, task)
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | None:
-    crowds = [
-        crowd
-        for window in windows.planned
-        if (
-            crowd := crowd_in(
-                window,
-                database.activity(evidence, window),
-                occasions.in_flight(evidence, window),
-                occasions.cpu_share(evidence, window),
-            )
-        )
-    ]
+    crowds = [crowd for window in windows.planned for crowd in crowds_in(evidence, window)]
     lines = [
         line
         for line in queries.log_lines_matching(evidence, WORDS, MOST_LINES)
@@ -102,6 +97,22 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     return _finding(evidence, lines, max(seen, key=lambda pair: pair[1].ratio, default=None))
 
 
+def crowds_in(evidence: EvidenceStore, window: Window) -> list[Crowd]:
+    """One for each task: a pool is a task's own, and one task may wait while another has nothing
+    to do. Where tasks were not told apart, all of them together."""
+    cpu = occasions.cpu_share(evidence, window)
+    at_work = occasions.at_work_by_target(evidence, window)
+    by_task = [
+        crowd_in(window, samples, at_work[client], cpu, client)
+        for client, samples in database.activity_by_client(evidence, window).items()
+        if client in at_work
+    ]
+    together = crowd_in(
+        window, database.activity(evidence, window), occasions.in_flight(evidence, window), cpu
+    )
+    return [crowd for crowd in (by_task or [together]) if crowd]
+
+
 def _finding(
     evidence: EvidenceStore, lines: Sequence[LogLine], crowd: tuple[Certainty, Crowd] | None
 ) -> Finding:
@@ -113,7 +124,7 @@ def _finding(
         seen = crowd[1]
         numbers.append(
             measured(
-                "requests at work for each connection",
+                f"requests at work for each connection{f' of {seen.task}' if seen.task else ''}",
                 f"{seen.in_flight:.1f} / {seen.connections:.1f} = {seen.ratio:.1f}, with every "
                 f"connection busy in {seen.busy_samples:.0%} of the samples and the task's CPU at "
                 f"{seen.cpu:.0%}",

@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from hikkoshi.region.elb.target import (
     STATE_HEADER,
     ServerRow,
     Target,
+    counters_of,
     judge,
     state_lines,
 )
@@ -264,6 +265,7 @@ class Balancer:
         is_due = self._monotonic() - self._recorded_at >= _RECORD_EVERY_S
         if is_due:
             self._recorded_at = self._monotonic()
+            self._record_counters([rows, *older.values()])
         for arn in self._targets if is_due else changed:
             self._record(arn)
 
@@ -385,6 +387,21 @@ class Balancer:
         if group_arn in self._holdings.target_groups and self.is_in_use(group_arn):
             backend = self._holdings.target_groups[group_arn].backend
             self.meter.see_hosts(backend, int(now), counts["healthy"], counts["unhealthy"])
+
+    def _record_counters(self, processes: Sequence[Rows]) -> None:
+        """Of the process that serves and those that are stopping, as one."""
+        now = time.time()
+        for arn, targets in self._targets.items():
+            group = self._holdings.target_groups.get(arn)
+            if group is None or not self.is_in_use(arn):
+                continue
+            named = {t.server: (t.server, t.spare) for t in targets.values()}
+            for target, names in (*named.items(), (None, ("BACKEND",))):
+                counters = counters_of(processes, group.backend, names)
+                if counters is not None:
+                    self._recorder.record(
+                        "balancer", t=now, target_group=arn, target=target, **counters
+                    )
 
     async def close(self) -> None:
         if self._watch is not None:

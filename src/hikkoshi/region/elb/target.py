@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hikkoshi.region.ports import TargetHealth
@@ -70,6 +70,11 @@ class ServerRow:
     """Since the process began; counted for frontends only."""
     responses: int = 0
     """Since the process began, of every status."""
+    queued: int = 0
+    retries: int = 0
+    """Since the process began."""
+    response_ms: int = 0
+    """Mean over the last 1,024 responses."""
 
     @property
     def is_down(self) -> bool:
@@ -93,8 +98,29 @@ def read_statistics(text: str) -> dict[tuple[str, str], ServerRow]:
             sessions=int(cells[column["scur"]] or 0),
             requests=int(cells[column["req_tot"]] or 0),
             responses=sum(int(cells[column[f"hrsp_{kind}"]] or 0) for kind in _STATUSES),
+            queued=int(cells[column["qcur"]] or 0),
+            retries=int(cells[column["wretr"]] or 0),
+            response_ms=int(cells[column["rtime"]] or 0),
         )
     return rows
+
+
+def counters_of(
+    processes: Sequence[Mapping[tuple[str, str], ServerRow]], backend: str, names: Sequence[str]
+) -> dict[str, float] | None:
+    """Pure: the sum over those servers in all processes, as a row of the evidence has it; None
+    where no process knows them."""
+    rows = [seen[backend, name] for seen in processes for name in names if (backend, name) in seen]
+    if not rows:
+        return None
+    timed = [row.response_ms for row in rows if row.responses]
+    return {
+        "at_work": sum(row.sessions for row in rows),
+        "queued": sum(row.queued for row in rows),
+        "responses": sum(row.responses for row in rows),
+        "retries": sum(row.retries for row in rows),
+        "response_s": max(timed, default=0) / 1000,
+    }
 
 
 def judge(target: Target, row: ServerRow | None) -> Target:

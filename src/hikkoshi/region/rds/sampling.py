@@ -56,6 +56,16 @@ WHERE state LIKE 'idle in transaction%' OR wait_event_type = 'Lock' OR xact_age_
 ORDER BY xact_age_s DESC NULLS LAST LIMIT {MOST_SESSIONS}
 """
 
+CLIENTS = f"""
+SELECT host(client_addr), count(*), count(*) FILTER (WHERE state = 'active'),
+       count(*) FILTER (WHERE state LIKE 'idle in transaction%')
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND datname NOT IN ({_OURS}) AND client_addr IS NOT NULL
+GROUP BY client_addr
+"""
+
+CLIENT_COLUMNS = ("client", "connections", "active", "idle_in_transaction")
+
 SESSION_COLUMNS = (
     "pid", "client", "state", "wait_event_type", "wait_event", "xact_age_s", "state_age_s",
     "blocked_by", "query",
@@ -157,11 +167,15 @@ class Sampler:
             async with asyncio.timeout(2.0):
                 (values,) = await server.ask(ACTIVITY)
                 sessions = await server.ask(SESSIONS)
+                clients = await server.ask(CLIENTS)
         except (psycopg.Error, TimeoutError):
             return
         row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
         now = self._clock.now()
         self._recorder.record("database", t=now, instance=name, role=role, **row)
+        for each in clients:
+            columns = dict(zip(CLIENT_COLUMNS, each, strict=True))
+            self._recorder.record("database_clients", t=now, instance=name, **columns)
         for each in sessions:
             columns = dict(zip(SESSION_COLUMNS, each, strict=True))
             self._recorder.record("database_sessions", t=now, instance=name, **columns)
