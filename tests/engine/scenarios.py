@@ -241,6 +241,14 @@ async def leak(engine, ground, rounds):
             await done.wait()
             with contextlib.suppress(CannotStartContainer):
                 await sandbox.start(make_spec(host, ["nosuch"], container_id="c"))
+            # Made ready and never started, and removed while it is being made ready.
+            await sandbox.make_ready(make_spec(host, ["true"], container_id="d"))
+            hurried = asyncio.ensure_future(
+                sandbox.make_ready(make_spec(host, ["true"], container_id="e"))
+            )
+            await asyncio.sleep(0)
+            await sandbox.remove()
+            await hurried
         await sandbox.remove()
 
     await asyncio.gather(*(live(number) for number in range(8)))
@@ -252,6 +260,34 @@ async def leak(engine, ground, rounds):
             await asyncio.sleep(0.02)
     groups = [str(p) for top in ground.cgroups if top.is_dir() for p in top.iterdir() if p.is_dir()]
     return {"before": before, "groups": groups, "scratch": os.listdir(ground.state / "containers")}
+
+
+async def ready(engine, ground):
+    """A container that was made ready runs when it is started, not before; what was missing when
+    it was made ready may be there by then."""
+    image = await engine.pull("localhost/host")
+    shared = ground.state / "shared"
+    shared.mkdir()
+    sandbox = await engine.create_sandbox("t", cpu_vcpu=1, memory_mib=64, labels={})
+    mounts = [(shared, "/tmp/shared", False)]
+    mark = make_spec(image, ["touch", "/tmp/shared/ran"], container_id="a", mounts=mounts)
+    await sandbox.make_ready(mark)
+    late = make_spec(image, ["/tmp/shared/program"], container_id="b", mounts=mounts)
+    with contextlib.suppress(CannotStartContainer):
+        await sandbox.make_ready(late)
+    before = os.listdir(shared)
+    ended = await (await sandbox.start(mark)).wait()
+    after = os.listdir(shared)
+    program = shared / "program"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    brought = await (await sandbox.start(late)).wait()
+    changed = make_spec(image, ["sh", "-c", "exit 5"], container_id="c")
+    await sandbox.make_ready(make_spec(image, ["sh", "-c", "exit 4"], container_id="c"))
+    other = await (await sandbox.start(changed)).wait()
+    await sandbox.remove()
+    codes = [ended.code, brought.code, other.code]
+    return {"before": before, "after": after, "codes": codes}
 
 
 async def speed(engine, ground):

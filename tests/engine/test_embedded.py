@@ -166,6 +166,11 @@ def test_nothing_is_left_of_two_hundred_tasks(perform):
     assert seen["scratch"] == []
 
 
+def test_what_was_made_ready_runs_only_when_it_is_started(perform):
+    seen = perform("ready")
+    assert seen == {"before": [], "after": ["ran"], "codes": [0, 7, 5]}
+
+
 def test_three_containers_of_a_task_start(perform):
     """The figure itself belongs to bench/; here only that it is not off by an order."""
     assert perform("speed")["median"] < 2.0

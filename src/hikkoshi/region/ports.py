@@ -121,6 +121,27 @@ class LoadBalancers(Protocol):
     def health(self, target_group_arn: str, address: str, port: int) -> TargetHealth: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryFacts:
+    """A Cloud Map service; kinds: of its DNS records (A, SRV, …), none for an HTTP namespace."""
+
+    kinds: frozenset[str]
+
+
+class ServiceRegistries(Protocol):
+    """What the ECS scheduler needs of Cloud Map: an entry for each running task."""
+
+    def facts(self, registry_arn: str) -> RegistryFacts | None:
+        """None: there is no such service."""
+        ...
+
+    def register(self, registry_arn: str, instance: str, attributes: Mapping[str, str]) -> None:
+        """Idempotent; nothing where the service has gone meanwhile, as with `deregister`."""
+        ...
+
+    def deregister(self, registry_arn: str, instance: str) -> None: ...
+
+
 class SecretStore(Protocol):
     async def resolve(self, value_from: str, region: str) -> str:
         """The value behind a `valueFrom`: a Secrets Manager ARN (with `:json-key:stage:version`),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from dnslib import CLASS, CNAME, EDNS0, OPCODE, QR, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
-from hikkoshi.region.dns.zone import Found, Zone
+from hikkoshi.region.dns.zone import Found, Record, Zone
 
 PLAIN_UDP_BYTES = 512
 OUR_UDP_BYTES = 1232
@@ -72,10 +75,25 @@ def _fill(answer: DNSRecord, question: DNSRecord, zone: Zone) -> None:
         for address in found.end.addresses:
             answer.add_answer(RR(owner, QTYPE.A, rdata=A(address), ttl=found.end.ttl_s))
             has_addresses = True
+    has_records = _add_records(answer, owner, found.records, kind)
     if not found.is_known:
         answer.header.rcode = RCODE.NXDOMAIN
-    if not has_addresses and not (found.chain and kind == QTYPE.CNAME):
+    if not has_addresses and not has_records and not (found.chain and kind == QTYPE.CNAME):
         answer.add_auth(_authority())
+
+
+def _add_records(answer: DNSRecord, owner: object, records: Sequence[Record], kind: int) -> bool:
+    """Those of the kind that was asked for; one whose data make no sense is left out."""
+    has_any = False
+    for record in records:
+        with contextlib.suppress(DNSError, ValueError, IndexError, KeyError, StopIteration):
+            if kind not in (QTYPE.ANY, getattr(QTYPE, record.kind)):
+                continue
+            line = f"{str(owner).rstrip('.')}. {record.ttl_s} IN {record.kind} {record.data}"
+            for each in RR.fromZone(line):
+                answer.add_answer(each)
+                has_any = True
+    return has_any
 
 
 def _authority() -> RR:

@@ -29,7 +29,15 @@ from hikkoshi.region.engine.port import (
 )
 from hikkoshi.region.engine.space import Space, SpaceGround
 from hikkoshi.region.engine.started import Started
-from hikkoshi.region.engine.starting import find_program, prepare, run
+from hikkoshi.region.engine.starting import (
+    Held,
+    find_program,
+    hold,
+    host_name_of,
+    let_go,
+    prepare,
+    write_network_files,
+)
 
 _GONE_DEADLINE_S = 10.0
 
@@ -60,6 +68,16 @@ class _Notes:
     clipped: dict[tuple[str, int, int], Clipped] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """name: of its directory and its control group."""
+
+    spec: ContainerSpec
+    name: str
+    held: Held
+    started: Started
+
+
 class EmbeddedSandbox:
     """Keeps engine/port.py's Sandbox."""
 
@@ -83,6 +101,7 @@ class EmbeddedSandbox:
         self._removed = removed
         self._containers: dict[str, EmbeddedContainer] = {}
         self._groups: list[Group] = []
+        self._ready: dict[str, asyncio.Future[_Ready]] = {}
         self._starting = 0
         self._finished_cpu_s = 0.0
         self._is_removed = False
@@ -93,11 +112,36 @@ class EmbeddedSandbox:
             raise CannotStartContainer("the task's sandbox has been removed")
         self._starting += 1
         try:
-            return await self._start(spec)
+            ready = await self._take_ready(spec) or await self._hold(spec)
+            return await self._let_go(ready)
         finally:
             self._starting -= 1
 
-    async def _start(self, spec: ContainerSpec) -> Container:
+    async def make_ready(self, spec: ContainerSpec) -> None:
+        """As the port's ReadiesContainers says."""
+        if self._is_removed or spec.container_id in self._ready:
+            return
+        holding = asyncio.ensure_future(self._hold(spec))
+        self._ready[spec.container_id] = holding
+        await asyncio.wait([holding])
+
+    async def _take_ready(self, spec: ContainerSpec) -> _Ready | None:
+        holding = self._ready.get(spec.container_id)
+        if holding is None:
+            return None
+        await asyncio.wait([holding])
+        if self._ready.pop(spec.container_id, None) is None:
+            raise CannotStartContainer("the task's sandbox has been removed")
+        if holding.exception() is not None:
+            # What it waited for may have brought what was missing: it is tried anew.
+            return None
+        ready = holding.result()
+        if ready.spec == spec and ready.held.ending.value is None:
+            return ready
+        ready.held.drop()
+        return None
+
+    async def _hold(self, spec: ContainerSpec) -> _Ready:
         engine, tools = self._engine, self._engine.tools
         root = engine.local(spec.image).root
         name = f"{safe_name(spec.container_id)}-{len(self._groups)}-{time.monotonic_ns():x}"
@@ -116,35 +160,44 @@ class EmbeddedSandbox:
                 tools.host,
                 directory,
                 (engine.state,),
-                address=self.address,
-                resolver=engine.resolver,
+                network=write_network_files(
+                    self._directory, host_name_of(spec), self.address, engine.resolver
+                ),
                 can_keep_writes_on_disk=tools.can_keep_writes_on_disk,
             )
             if self._group is not None:
                 group = self._make_group(self._group, name, spec)
-            running = await run(
+            held = await hold(
                 prepared, spec.argv, self._space, tools.bwrap, group, limits, engine.spawner
             )
             undo.pop_all()
-        stdout, _ = await connect(running.stdout)
-        stderr, _ = await connect(running.stderr)
-        if running.early_errors:
-            stderr.feed_data(running.early_errors)
         started = Started(
             replace(spec, hostname=prepared.hostname),
             self._space,
             prepared.user,
-            running.pid,
-            running.process_fd,
+            held.pid,
+            held.process_fd,
             group,
             limits,
             tools.nsenter,
             engine.spawner,
         )
+        return _Ready(spec, name, held, started)
+
+    async def _let_go(self, ready: _Ready) -> Container:
+        running = await let_go(ready.held, self._engine.tools.bwrap)
+        stdout, _ = await connect(running.stdout)
+        stderr, _ = await connect(running.stderr)
+        if running.early_errors:
+            stderr.feed_data(running.early_errors)
         container = EmbeddedContainer(
-            started, running.ending, stdout, stderr, lambda one: self._ended(name, one)
+            ready.started,
+            running.ending,
+            stdout,
+            stderr,
+            lambda one: self._ended(ready.name, one),
         )
-        self._containers[name] = container
+        self._containers[ready.name] = container
         if self._is_removed:
             container.kill()
         return container
@@ -200,7 +253,13 @@ class EmbeddedSandbox:
         await self._engine.in_thread(lambda: remove_scratch(self._directory))
         self._removed(self)
 
+    async def _drop_ready(self) -> None:
+        for holding in [self._ready.pop(key) for key in list(self._ready)]:
+            with contextlib.suppress(CannotStartContainer):
+                (await holding).held.drop()
+
     async def _kill_all(self) -> None:
+        await self._drop_ready()
         deadline = asyncio.get_running_loop().time() + _GONE_DEADLINE_S
         while self._containers or self._starting:
             for container in list(self._containers.values()):

@@ -148,6 +148,16 @@ class Terminal(Protocol):
 
 
 @runtime_checkable
+class ReadiesContainers(Protocol):
+    """A sandbox that can do all of a start but the running, for a container that has to wait."""
+
+    async def make_ready(self, spec: ContainerSpec) -> None:
+        """A later `start` of an equal spec is quick. What cannot be made ready is told by that
+        start; what is never started goes with the sandbox."""
+        ...
+
+
+@runtime_checkable
 class Interactive(Protocol):
     """What a Container is, too, where its engine can give a terminal (ECS Exec needs it)."""
 

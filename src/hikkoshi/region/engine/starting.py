@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from hikkoshi.base.ending import Ending
 from hikkoshi.model.images import RootFs
-from hikkoshi.region.engine.cgroups import Group
+from hikkoshi.region.engine.cgroups import Group, safe_name
 from hikkoshi.region.engine.command import (
     bwrap_options,
     container_environment,
@@ -58,19 +60,14 @@ def prepare(
     directory: Path,
     masked: tuple[Path, ...],
     *,
-    address: str,
-    resolver: str,
+    network: Mapping[str, Path],
     can_keep_writes_on_disk: bool,
 ) -> Prepared:
-    """Writes the container's own files into `directory`. Raises CannotStartContainer in the words
-    of the container runtime."""
-    hostname = spec.hostname or spec.container_id[:12] or "localhost"
+    """Writes the container's own files into `directory`; network: from `write_network_files`.
+    Raises CannotStartContainer in the words of the container runtime."""
+    hostname = host_name_of(spec)
     directory.mkdir(parents=True, exist_ok=True)
-    mounts: list[Mount] = []
-    for path, text in network_files(hostname, address, resolver).items():
-        source = directory / Path(path).name
-        source.write_text(text)
-        mounts.append(Mount(source, path))
+    mounts = [Mount(source, path) for path, source in network.items()]
     for mount in spec.mounts:
         if not mount.source.exists():
             raise CannotStartContainer(f"{_WORDS}mount source {mount.source} does not exist")
@@ -97,6 +94,24 @@ def prepare(
     return Prepared(layout, user, environment, working_directory, hostname, program, directory)
 
 
+def host_name_of(spec: ContainerSpec) -> str:
+    return spec.hostname or spec.container_id[:12] or "localhost"
+
+
+def write_network_files(
+    directory: Path, hostname: str, address: str, resolver: str
+) -> dict[str, Path]:
+    """The container's path → the file that is to lie there. Containers of one task that have one
+    host name share them, as they share the pause container's on Fargate."""
+    found = {}
+    for path, text in network_files(hostname, address, resolver).items():
+        source = directory / f"{safe_name(hostname)}-{Path(path).name}"
+        if not source.exists():
+            source.write_text(text)
+        found[path] = source
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     pid: int
@@ -107,7 +122,28 @@ class Running:
     early_errors: bytes
 
 
-async def run(
+@dataclass(slots=True)
+class Held:
+    """A container whose root is laid and whose limits hold, just before its command runs."""
+
+    pid: int
+    process_fd: int
+    ending: Ending
+    stdout: int
+    stderr: int
+    gate: io.FileIO
+    info: int
+    undo: contextlib.ExitStack
+
+    def drop(self) -> None:
+        """End it; nothing is left. Not for one that was let go."""
+        # Killed before the gate closes, since that would let the command run.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.process_fd, signal.SIGKILL)
+        self.undo.close()
+
+
+async def hold(
     prepared: Prepared,
     argv: Sequence[str],
     space: Space,
@@ -115,7 +151,7 @@ async def run(
     group: Group | None,
     limits: Mapping[str, Pair],
     spawner: Executor,
-) -> Running:
+) -> Held:
     """spawner: one thread that lasts as long as the region and is not its first. Raises
     CannotStartContainer; nothing is left then."""
     with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
@@ -124,7 +160,7 @@ async def run(
         stderr_in, stderr_out = _pipe(undo, theirs)
         block_in, block_out = os.pipe()
         theirs.callback(os.close, block_in)
-        release = undo.enter_context(os.fdopen(block_out, "wb", 0))
+        gate = undo.enter_context(io.FileIO(block_out, "w"))
         options = bwrap_options(
             layout=prepared.layout.arguments,
             user=prepared.user,
@@ -163,18 +199,24 @@ async def run(
             raise await _refused(stderr_in, ending) from None
         undo.callback(os.close, process_fd)
         _confine(pid, None if is_inside else group, limits)
+        return Held(pid, process_fd, ending, stdout_in, stderr_in, gate, info_in, undo.pop_all())
+
+
+async def let_go(held: Held, bwrap: Path) -> Running:
+    """Run the command. Raises CannotStartContainer; nothing is left then."""
+    with held.undo as undo:
         with contextlib.suppress(BrokenPipeError):
-            release.write(b"g")
-        release.close()
-        await _executed(pid, bwrap, ending)
+            held.gate.write(b"g")
+        held.gate.close()
+        await _executed(held.pid, bwrap, held.ending)
         early = b""
-        if ending.value is not None:
-            early = _read_all(stderr_in)
+        if held.ending.value is not None:
+            early = _read_all(held.stderr)
             if early.startswith(b"bwrap: "):
                 raise CannotStartContainer(_WORDS + early.decode(errors="replace").strip())
         undo.pop_all()
-        os.close(info_in)
-    return Running(pid, process_fd, ending, stdout_in, stderr_in, early)
+        os.close(held.info)
+    return Running(held.pid, held.process_fd, held.ending, held.stdout, held.stderr, early)
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

@@ -9,7 +9,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from hikkoshi.region.engine.port import Container, ContainerSpec, Exit, Sandbox
+from hikkoshi.region.engine.port import (
+    CannotStartContainer,
+    Container,
+    ContainerSpec,
+    Exit,
+    ReadiesContainers,
+    Sandbox,
+)
 from hikkoshi.region.ports import ContainerFacts, TaskOrder, TaskState
 from hikkoshi.region.task.chronicle import Chronicle, report
 from hikkoshi.region.task.containers import ContainerLife, Launch, Stop
@@ -217,6 +224,7 @@ class TaskLife:
 
     async def _tend(self) -> None:
         """Start what may start and stop what must, at each change, until nothing is left."""
+        readying: asyncio.Task[None] | None = None
         while True:
             self._changed.clear()
             moves: tuple[Move, ...] = ()
@@ -236,7 +244,20 @@ class TaskLife:
             self._told.publish_change()
             if all(view.phase is Phase.STOPPED for view in views) and self._told.stop is not None:
                 return
+            if readying is None:
+                readying = asyncio.create_task(self._make_ready(), name="make containers ready")
             await self._next_change(views)
+
+    async def _make_ready(self) -> None:
+        """Those that wait for others, so that their own start is quick once it is their turn."""
+        sandbox = self._setup.sandbox
+        if not isinstance(sandbox, ReadiesContainers) or self._told.stop is not None:
+            return
+        waiting = [view.name for view in self._views() if view.phase is Phase.WAITING]
+        for name in waiting:
+            # Its start will say what is wrong with it.
+            with suppress(CannotStartContainer):
+                await sandbox.make_ready(self._specify(name))
 
     def _act(self, move: Move) -> None:
         match move:

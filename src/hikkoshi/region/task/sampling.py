@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 
 from hikkoshi.base.clock import Clock
@@ -12,6 +13,9 @@ from hikkoshi.region.ports import UsageSample
 from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
 from hikkoshi.region.task.proc import listening_of, opens_of
+
+MAX_SHARE = 0.03
+"""Of one core, for sampling: with many tasks it is done less often."""
 
 
 class Sampler:
@@ -33,9 +37,19 @@ class Sampler:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            for task in tuple(self._tasks()):
+            tasks = tuple(self._tasks())
+            spent_s = 0.0
+            for task in tasks:
+                begun = time.thread_time()
                 self._try_to_sample(task)
-            await asyncio.sleep(self._every_s)
+                spent_s += time.thread_time() - begun
+                await asyncio.sleep(0)  # Whoever asks the API need not wait for all of them.
+            self._forget_others({task.order.task_id for task in tasks})
+            await asyncio.sleep(max(self._every_s, spent_s / MAX_SHARE))
+
+    def _forget_others(self, alive: set[str]) -> None:
+        for task_id in self._listening.keys() - alive:
+            del self._listening[task_id]
 
     def _try_to_sample(self, task: TaskLife) -> None:
         try:
