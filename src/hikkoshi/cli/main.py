@@ -57,6 +57,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "What came of it": {
         "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),
+        "tune": ("hikkoshi.cli.tune", "tune", "Say which sizes and timings meet the limits."),
         "explain": ("hikkoshi.cli.explain", "explain", "Explain a rule: what it sees, the cure."),
     },
     "This tool": {

@@ -1,0 +1,1 @@
+"""Tuning: from what a run measured to sizes, counts and timings that meet the objective."""
