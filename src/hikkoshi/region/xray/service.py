@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -188,7 +187,7 @@ class XrayService:
 
     def _write(self, document: Document) -> None:
         for span in document.spans:
-            self._recorder.record("spans", **asdict(span))
+            self._recorder.record("spans", **span.row())
 
     def _drop(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] += count
