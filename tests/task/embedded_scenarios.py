@@ -31,7 +31,7 @@ from hikkoshi.image.library import LocalLibrary
 from hikkoshi.image.python_home import current_python
 from hikkoshi.image.stand_ins import STAND_INS
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.engine.embedded import EmbeddedEngine
+from hikkoshi.region.engines import open_engine
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
 from hikkoshi.region.task.runtime import EcsTaskRuntime
@@ -310,7 +310,7 @@ SCENARIOS = (
 async def main(ground, context) -> None:
     await ground.add_address("169.254.170.2")
     library = LocalLibrary(ground.state / "images", current_python(), stand_ins=STAND_INS)
-    engine = await EmbeddedEngine.create(ground, library)
+    engine = await open_engine((context.payload or {}).get("engine", "embedded"), ground, library)
     server = MetadataServer()
     await server.listen("169.254.170.2", 80)
     house = House(engine, server, context.record_directory)

@@ -35,6 +35,7 @@ class ProcessContainer:
     def __init__(self, spec, process, is_out_of_memory):
         self.spec = spec
         self.pid = process.pid
+        self.process = Path("/proc") / str(process.pid)
         self.stdout = process.stdout
         self.stderr = process.stderr
         self._process = process

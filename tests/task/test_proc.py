@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,18 +75,18 @@ def test_a_real_process_and_its_handler(handler, expected):
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout.readline() == b"1\n"
-        assert handles(process.pid, "SIGTERM") is expected
-        assert handles(process.pid, "TERM") is expected
+        assert handles(Path(f"/proc/{process.pid}"), "SIGTERM") is expected
+        assert handles(Path(f"/proc/{process.pid}"), "TERM") is expected
         process.kill()
-    assert handles(process.pid, "SIGTERM") is None
-    assert handles(os.getpid(), "NOSIGNAL") is None
+    assert handles(Path(f"/proc/{process.pid}"), "SIGTERM") is None
+    assert handles(Path("/proc/self"), "NOSIGNAL") is None
 
 
 def test_a_real_socket_and_a_real_connection():
-    before = opens_of(os.getpid())
+    before = opens_of(Path("/proc/self"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert ("127.0.0.1", port) in listening_of(os.getpid())
+        assert ("127.0.0.1", port) in listening_of(Path("/proc/self"))
         socket.create_connection(("127.0.0.1", port)).close()
-    assert ("127.0.0.1", port) not in listening_of(os.getpid())
-    assert opens_of(os.getpid()).opened > before.opened
+    assert ("127.0.0.1", port) not in listening_of(Path("/proc/self"))
+    assert opens_of(Path("/proc/self")).opened > before.opened

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from hikkoshi.aws.access import known_regions
-from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.base.errors import BadInput
+from hikkoshi.cli.engine_choice import EMBEDDED, EngineChoice, choose_engine, engine_option
 from hikkoshi.cli.places import region_index, region_records, region_state
 from hikkoshi.model.project import Project
 from hikkoshi.model.timers import Timers
@@ -31,9 +32,7 @@ _DIRECTORY = click.argument(
 @click.option("--region", help="AWS's name of it; else the project's, else ap-northeast-1.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it running in the background.")
 @click.option("--fast", is_flag=True, help="Shorten AWS's slow timers, as a rehearsal does.")
-@click.option(
-    "--engine", type=click.Choice(["auto", "embedded", "docker"]), default="auto", show_default=True
-)
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Its door as JSON, alone on stdout.")
 def up(
     directory: Path | None,
@@ -56,11 +55,12 @@ def up(
     Examples:
       hikkoshi up                     # in the foreground; Ctrl-C ends it
       hikkoshi up -d --port 0 --region us-east-1
+      hikkoshi up -d --port 0
+      sudo hikkoshi up . --engine docker
       aws --endpoint-url http://127.0.0.1:4566 ecs list-clusters
 
     Exit codes: 0 it is up (with -d) or ended in order, 2 wrong use or bad input, 3 could not run.
     """
-    refuse_docker(engine)
     project = load_project(directory) if directory else None
     if region is not None and region not in known_regions():
         raise BadInput(
@@ -68,11 +68,18 @@ def up(
             where="--region",
             fix=f"the regions are {', '.join(known_regions())}",
         )
+    choice = choose_engine(engine, project, lambda text: click.echo(text, err=True))
     timers = Timers.for_rehearsal() if fast else Timers.as_aws()
     with contextlib.ExitStack() as undo:
         handle = launch(
             launch_settings(
-                project, directory, timers, port=port, region=region, is_detached=detach
+                project,
+                directory,
+                timers,
+                port=port,
+                region=region,
+                is_detached=detach,
+                choice=choice,
             )
         )
         undo.callback(handle.stop)
@@ -101,24 +108,19 @@ def launch_settings(
     region: str | None = None,
     is_detached: bool = False,
     records: Path | None = None,
+    choice: EngineChoice = EMBEDDED,
 ) -> LaunchSettings:
     return LaunchSettings(
         state=region_state(directory),
         record_directory=records or region_records(directory),
         entry_point="hikkoshi.region.region:main",
         index=region_index(),
-        payload=payload_of(project, timers, region),
+        payload=payload_of(project, timers, region, choice.engine, choice.built),
         port=port,
         is_detached=is_detached,
+        engine=choice.engine,
+        docker_socket=choice.socket,
     )
-
-
-def refuse_docker(engine: str) -> None:
-    if engine == "docker":
-        raise CannotRun(
-            "the Docker engine is not implemented yet",
-            fix="leave --engine out: the embedded engine needs no Docker",
-        )
 
 
 @click.command()

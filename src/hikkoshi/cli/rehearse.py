@@ -12,23 +12,18 @@ import click
 from rich.console import Console
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.cli.engine_choice import choose_engine, engine_option
 from hikkoshi.cli.places import make_run
 from hikkoshi.cli.programme_plan import Plan, make_plan
 from hikkoshi.cli.progress import BarProgress, PlainProgress
-from hikkoshi.cli.region import launch_settings, refuse_docker
+from hikkoshi.cli.region import launch_settings
 from hikkoshi.model.trials import Progress, Readiness, Verdict
 from hikkoshi.region.boot.launch import launch
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "embedded", "docker"]),
-    default="auto",
-    show_default=True,
-    help="What runs the containers.",
-)
+@engine_option
 @click.option("--quick", is_flag=True, help="Shorter trials: about 45 s instead of 150 s.")
 @click.option("--only", default="", metavar="NAME,…", help="Only these trials.")
 @click.option("--skip", default="", metavar="NAME,…", help="All but these trials.")
@@ -54,14 +49,13 @@ def rehearse(
 
     Exit codes: 0 ready, 1 not ready, 2 wrong use or bad input, 3 could not run.
     """
-    refuse_docker(engine)
     plan = make_plan(directory, quick=quick, only=_names(only), skip=_names(skip), keep=keep)
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     run = make_run(directory, run_id)
     console = Console(stderr=as_json)
     shown = BarProgress if console.is_terminal else PlainProgress
     with shown(console, plan.trials) as progress:
-        verdict = carry_out(plan, run, run_id, progress)
+        verdict = carry_out(plan, run, run_id, progress, engine)
     if as_json:
         sys.stdout.write((run / "verdict.json").read_text("utf-8"))
     else:
@@ -71,10 +65,13 @@ def rehearse(
     return 0 if verdict.readiness is Readiness.READY else 1
 
 
-def carry_out(plan: Plan, run: Path, run_id: str, progress: Progress) -> Verdict:
+def carry_out(
+    plan: Plan, run: Path, run_id: str, progress: Progress, engine: str = "auto"
+) -> Verdict:
     """Start the region, try everything in it, end it, judge. Undo always runs."""
     t_start = time.time()
     project = plan.project
+    choice = choose_engine(engine, project, progress.say)
     with contextlib.ExitStack() as undo:
         progress.say("starting the local region")
         handle = launch(
@@ -84,6 +81,7 @@ def carry_out(plan: Plan, run: Path, run_id: str, progress: Progress) -> Verdict
                 plan.timers,
                 is_detached=plan.keep,
                 records=run / "records" / "region",
+                choice=choice,
             )
         )
         undo.callback(handle.stop)

@@ -63,7 +63,7 @@ def built_images(project: Project) -> tuple[BuiltImage, ...]:
         image = ecr_image(name)
         if image is None or how.dockerfile is None or name not in used:
             continue
-        folder = _context(project.directory, how.dockerfile)
+        folder = build_context(project.directory, how.dockerfile)
         found.append(
             BuiltImage(
                 shlex.quote(image.repository),
@@ -78,7 +78,8 @@ def built_images(project: Project) -> tuple[BuiltImage, ...]:
 _COPY = re.compile(r"^\s*(?:COPY|ADD)\s+(?!.*--from)(?P<sources>.+)\s+\S+\s*$", re.I | re.M)
 
 
-def _context(directory: Path, dockerfile: str) -> str:
+def build_context(directory: Path, dockerfile: str) -> str:
+    """The folder, relative to the project's directory, that `docker build` is given."""
     folder = dockerfile.rpartition("/")[0] or "."
     text = (directory / dockerfile).read_text("utf-8", errors="replace")
     words = [word for match in _COPY.finditer(text) for word in match["sources"].split()]

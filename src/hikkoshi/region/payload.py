@@ -34,16 +34,25 @@ class Payload:
     account_id: str = ACCOUNT_ID
     timers: Timers = Timers()
     projects: tuple[ProjectImages, ...] = ()
+    engine: str = "embedded"
 
 
-def payload_of(project: Project | None, timers: Timers, region: str | None = None) -> Any:
+def payload_of(
+    project: Project | None,
+    timers: Timers,
+    region: str | None = None,
+    engine: str = "embedded",
+    built: frozenset[str] = frozenset(),
+) -> Any:
     """JSON for `LaunchSettings.payload`; the project it is compared with brings its images too.
-    region: AWS's name of it; else the project's."""
+    region: AWS's name of it; else the project's. built: images that Docker has, however else they
+    are described."""
     found = [p for p in (project, project.old_home if project else None) if p is not None]
     payload = Payload(
         region=region or (project.settings.region if project else "ap-northeast-1"),
         timers=timers,
-        projects=tuple(_images_of(each) for each in found),
+        projects=tuple(_images_of(each, built) for each in found),
+        engine=engine,
     )
     return msgspec.to_builtins(payload)
 
@@ -52,18 +61,18 @@ def read_payload(document: Any) -> Payload:
     return msgspec.convert(document or {}, Payload)
 
 
-def _images_of(project: Project) -> ProjectImages:
+def _images_of(project: Project, built: frozenset[str]) -> ProjectImages:
     directory = project.directory.absolute()
     return ProjectImages(
         str(directory),
         tuple(
             EmbeddedImage.from_settings(name, how.embedded)
             for name, how in project.settings.images.items()
-            if how.embedded is not None
+            if how.embedded is not None and name not in built
         ),
         {
             name: str(Path(directory) / how.path)
             for name, how in project.settings.images.items()
-            if how.path is not None and how.embedded is None
+            if how.path is not None and how.embedded is None and name not in built
         },
     )

@@ -29,8 +29,10 @@ from hikkoshi.region.ecs.service import EcsService
 from hikkoshi.region.elb.groups import FindInstance
 from hikkoshi.region.elb.keeper import FindCertificate
 from hikkoshi.region.elb.service import ElbService
+from hikkoshi.region.engine.docker.engine import DockerEngine
 from hikkoshi.region.engine.embedded import EmbeddedEngine
 from hikkoshi.region.engine.port import Mount
+from hikkoshi.region.engines import RUN, TASKS, open_engine
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.front.fallback import MotoFallback
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
@@ -42,7 +44,6 @@ from hikkoshi.region.task.runtime import EcsTaskRuntime
 from hikkoshi.region.task.secrets import BotoSecretStore, MakeClient, region_clients
 from hikkoshi.region.xray.service import XrayService
 
-RUN = Path("/run/hikkoshi")
 INTAKE_ADDRESS = "10.0.0.3"
 METADATA_ADDRESS = "169.254.170.2"
 API_PORT_INSIDE = 4566
@@ -56,7 +57,8 @@ async def main(ground: EmbeddedGround, context: RegionContext) -> None:
     # While moto is imported in its thread, the loop waits this long for each turn, not 5 ms.
     sys.setswitchinterval(0.0005)
     async with contextlib.AsyncExitStack() as undo:
-        engine = await EmbeddedEngine.create(ground, images_of(payload, ground.state / "images"))
+        images = images_of(payload, ground.state / "images")
+        engine = await open_engine(payload.engine, ground, images, described_images(payload))
         region = Region(ground, context, payload, engine)
         undo.push_async_callback(region.close)
         await region.open()
@@ -72,7 +74,7 @@ class Region:
         ground: EmbeddedGround,
         context: RegionContext,
         payload: Payload,
-        engine: EmbeddedEngine,
+        engine: EmbeddedEngine | DockerEngine,
     ) -> None:
         self._ground = ground
         self._context = context
@@ -104,7 +106,7 @@ class Region:
             recorder=self.recorder,
             timers=timers,
             clock=clock,
-            run_directory=RUN / "t",
+            run_directory=TASKS,
             extra_environment={
                 # An SDK in a task finds the region by this; on Fargate the variable is not there.
                 "AWS_ENDPOINT_URL": inside,
@@ -316,6 +318,15 @@ def certificate_finder(account_id: str) -> FindCertificate:
         return await asyncio.to_thread(ask, arn, region)
 
     return find
+
+
+def described_images(payload: Payload) -> frozenset[str]:
+    """Names of images that a project says how to make without Docker."""
+    return frozenset(
+        name
+        for project in payload.projects
+        for name in (*(image.name for image in project.images), *project.archives)
+    )
 
 
 def images_of(payload: Payload, directory: Path) -> Libraries:

@@ -69,9 +69,14 @@ def places(mountinfo: str, membership: str) -> list[tuple[str, list[Path]]]:
     return found
 
 
-def planned_directories(region_id: str) -> list[Path]:
-    """Every directory that this region might make; written to the journal before it does."""
+def planned_directories(region_id: str, *, is_dockers: bool = False) -> list[Path]:
+    """Every directory that this region might make; written to the journal before it does.
+    is_dockers: at the top of every hierarchy, since Docker takes one path for all of them."""
     mountinfo = Path("/proc/self/mountinfo").read_text()
+    if is_dockers:
+        found = parse_hierarchies(mountinfo)
+        mounts = dict.fromkeys(h.mount.resolve() for h in found if h.mount.is_dir())
+        return [mount / f"hikkoshi-{region_id}" for mount in mounts]
     membership = Path("/proc/self/cgroup").read_text()
     tried = [path for _, paths in places(mountinfo, membership) for path in paths]
     unique = dict.fromkeys(path.resolve() for path in tried if path.is_dir())

@@ -18,6 +18,7 @@ from typing import Any
 
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.boot import linux
+from hikkoshi.region.boot.docker_socket import remove_from_docker
 from hikkoshi.region.boot.settings import GROUND, LOCK_FILE, RECORD_FILE, RegionRecord, read_record
 
 _KILL_DEADLINE_S = 10.0
@@ -109,6 +110,8 @@ def remove_leftovers(record: RegionRecord) -> None:
     that is not the region's."""
     if is_alive(record.init_pid, record.init_start, record.boot_id):
         _end(record.init_pid, record.init_start, signal.SIGKILL, _KILL_DEADLINE_S)
+    if record.docker_socket:
+        remove_from_docker(record.docker_socket, record.region_id)
     for name in record.cgroups:
         remove_cgroup(Path(name))
     _remove_state(Path(record.state))

@@ -38,6 +38,7 @@ class Orders:
     port: int
     is_detached: bool
     engine: str
+    docker_socket: str
     stop_deadline_s: float
     index_entry: str
     launcher_pid: int
@@ -115,9 +116,15 @@ class Door:
             host=orders.host,
             port=api.getsockname()[1],
             is_detached=orders.is_detached,
-            cgroups=tuple(str(path) for path in planned_directories(orders.region_id)),
+            cgroups=tuple(
+                str(path)
+                for path in planned_directories(
+                    orders.region_id, is_dockers=bool(orders.docker_socket)
+                )
+            ),
             index_entry=orders.index_entry,
             stop_deadline_s=orders.stop_deadline_s,
+            docker_socket=orders.docker_socket,
         )
 
     def _write_journal(self, record: RegionRecord) -> None:
@@ -155,6 +162,7 @@ class Door:
                 theirs,
                 write_end,
                 [Path(name) for name in record.cgroups],
+                record.docker_socket,
             )
             enter_namespaces(inside, released)
         for socket_ in (api, theirs):

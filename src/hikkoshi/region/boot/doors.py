@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 
 from hikkoshi.base.errors import CannotRun
+from hikkoshi.region.boot import linux
 
 _MESSAGE = 4096
 
@@ -30,7 +32,11 @@ def answer_request(channel: socket.socket, host: str) -> bool:
     request = channel.recv(_MESSAGE)
     if not request:
         return False
-    wanted = json.loads(request).get("port")
+    asked = json.loads(request)
+    if "kill" in asked:
+        channel.send(json.dumps({"done": kill_process(asked["kill"], asked["start"])}).encode())
+        return True
+    wanted = asked.get("port")
     try:
         try:
             listener = listen(host, wanted or 0)
@@ -42,6 +48,23 @@ def answer_request(channel: socket.socket, host: str) -> bool:
     with listener:
         reply = json.dumps({"port": listener.getsockname()[1]}).encode()
         socket.send_fds(channel, [reply], [listener.fileno()])
+    return True
+
+
+def kill_process(pid: int, start: int) -> bool:
+    """That very process, by its start time; False if it has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if linux.process_start_time(pid) != start:
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
     return True
 
 
@@ -64,3 +87,9 @@ class DoorClient:
             raise CannotRun(f"no port could be opened on the host: {answer.get('error')}")
         os.set_inheritable(descriptors[0], False)
         return descriptors[0], int(answer["port"])
+
+    def kill(self, pid: int, start: int) -> None:
+        """SIGKILL to a process of the machine that started at `start` (clock ticks after boot)."""
+        with self._lock:
+            self._channel.send(json.dumps({"kill": pid, "start": start}).encode())
+            self._channel.recv(_MESSAGE)

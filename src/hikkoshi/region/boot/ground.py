@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
+from hikkoshi.region.boot import linux
 from hikkoshi.region.boot.doors import DoorClient
 from hikkoshi.region.boot.network import GATEWAY, RESOLVER, Network, Space
 from hikkoshi.region.boot.processes import SpawnedProcess
@@ -198,6 +199,43 @@ class EmbeddedGround:
         except OSError as error:
             raise CannotRun(f"cannot make a network namespace for {name}: {error}") from error
         return EmbeddedInstance(self, name, space.address, space)
+
+    async def take_address(self) -> str:
+        """For `connect`; raises CannotRun when there is none left."""
+        return await self.in_thread(self.network.take_address)
+
+    async def give_back(self, address: str) -> None:
+        await self.in_thread(lambda: self.network.give_back(address))
+
+    async def connect(self, name: str, address: str, namespace: Path) -> EmbeddedInstance:
+        """Give an existing network namespace that address in the region's network. Raises
+        CannotRun, and the address is given back."""
+
+        def open_it() -> int:
+            return os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+
+        try:
+            space = await self.in_thread(lambda: self.network.connect(name, address, open_it))
+        except OSError as error:
+            raise CannotRun(f"cannot lay the network of {name}: {error}") from error
+        return EmbeddedInstance(self, name, space.address, space)
+
+    async def share(self, name: str, place: Path) -> Path:
+        """A directory of the state directory, seen at `place` in the region; its path on the
+        machine."""
+
+        def bind() -> Path:
+            outside = self.state.absolute() / name
+            for directory in (outside, place):
+                directory.mkdir(parents=True, exist_ok=True)
+            linux.mount(str(outside), str(place), None, linux.MS_BIND)
+            return outside
+
+        return await self.in_thread(bind)
+
+    async def kill_outside(self, pid: int, start: int) -> None:
+        """SIGKILL to a process that is not below us, by its pid and start time on the machine."""
+        await self.in_thread(lambda: self._doors.kill(pid, start))
 
     def region_instance(self) -> EmbeddedInstance:
         return self._home

@@ -27,6 +27,8 @@ from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.boot.network import Network
 from hikkoshi.region.boot.refusal import explain_refusal, read_facts
 
+MACHINE_PROC = Path("/run/hikkoshi/proc")
+DOCKER_SOCKET = Path("/run/hikkoshi/docker.sock")
 _EVERYTHING = (
     linux.CLONE_NEWNET
     | linux.CLONE_NEWNS
@@ -50,6 +52,7 @@ class Inside:
     channel: socket.socket
     reports: int
     cgroups: Sequence[Path]
+    docker_socket: str
 
     def report(self, event: str, **values: object) -> None:
         """One line to the door; a reader that has gone is no reason to fail."""
@@ -102,7 +105,7 @@ def _run_init(inside: Inside, released: int) -> NoReturn:
     os.close(released)
     linux.set_process_name("hikkoshi-init")
     try:
-        _make_mounts()
+        _make_mounts(inside.docker_socket)
         socket.sethostname("region")
     except OSError as error:
         inside.report_error(explain_refusal(str(error), error.errno or errno.EPERM, read_facts()))
@@ -122,12 +125,21 @@ def _run_init(inside: Inside, released: int) -> NoReturn:
             os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _make_mounts() -> None:
+def _make_mounts(docker_socket: str) -> None:
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     guarded = linux.MS_NOSUID | linux.MS_NODEV
+    kept: list[tuple[int, Path]] = []
+    if docker_socket:
+        # Docker's processes are not below ours: only the machine's own /proc knows them.
+        kept = [(os.open("/proc", os.O_PATH), MACHINE_PROC)]
+        kept += [(os.open(docker_socket, os.O_PATH), DOCKER_SOCKET)]
     linux.mount("proc", "/proc", "proc", guarded | linux.MS_NOEXEC)
     linux.mount("tmpfs", "/run", "tmpfs", guarded, "mode=755")
     Path("/run/hikkoshi").mkdir()
+    for fd, place in kept:
+        place.mkdir() if place == MACHINE_PROC else place.touch()
+        linux.mount(f"/proc/self/fd/{fd}", str(place), None, linux.MS_BIND)
+        os.close(fd)
 
 
 def _run_region(inside: Inside) -> NoReturn:

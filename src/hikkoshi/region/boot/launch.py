@@ -192,6 +192,7 @@ def _orders(
         "port": settings.port,
         "is_detached": settings.is_detached,
         "engine": settings.engine,
+        "docker_socket": settings.docker_socket,
         "stop_deadline_s": settings.stop_deadline_s,
         "index_entry": str(index_entry(settings.index.absolute(), state)),
         "launcher_pid": os.getpid(),

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,13 +98,21 @@ class Network:
 
     def create(self, name: str) -> Space:
         """A namespace with a cable to the bridge, an address, and the bridge as its way out."""
+        return self.connect(name, self.take_address(), self._new_namespace)
+
+    def take_address(self) -> str:
         with self._lock:
-            address = self.pool.take()
+            return self.pool.take()
+
+    def connect(self, name: str, address: str, open_namespace: Callable[[], int]) -> Space:
+        """Lay the cable into the namespace that `open_namespace` answers a descriptor of. The
+        address, taken before, is given back if that fails."""
+        with self._lock:
             self._count += 1
             link = f"hk{self._count:x}"
         with contextlib.ExitStack() as undo:
-            undo.callback(self._give_back, address)
-            fd = self._new_namespace()
+            undo.callback(self.give_back, address)
+            fd = open_namespace()
             undo.callback(os.close, fd)
             with Netlink() as netlink:
                 netlink.add_veth(link, self.bridge, fd, hardware_address(address))
@@ -126,7 +134,7 @@ class Network:
         fd, space.fd = space.fd, -1
         self._remove_link(space.link)
         os.close(fd)
-        self._give_back(space.address)
+        self.give_back(space.address)
 
     def add_address(self, address: str, prefix: int = 32) -> None:
         with Netlink() as netlink:
@@ -143,7 +151,7 @@ class Network:
         with Netlink() as netlink:
             netlink.remove_link(link)
 
-    def _give_back(self, address: str) -> None:
+    def give_back(self, address: str) -> None:
         with self._lock:
             self.pool.give_back(address)
 

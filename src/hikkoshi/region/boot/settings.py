@@ -23,7 +23,8 @@ class LaunchSettings:
     where what is recorded (JSON lines) and `region.log` go; it stays. entry_point: the coroutine
     function `main(ground, context)` as `package.module:main`. payload: JSON, given to it as it is.
     port 0: any free one. A detached region outlives the process that launched it.
-    index: where the list of all regions of this user is kept (`index_directory`)."""
+    index: where the list of all regions of this user is kept (`index_directory`).
+    docker_socket: the daemon's socket on this machine, for the engine `docker`."""
 
     state: Path
     record_directory: Path
@@ -34,6 +35,7 @@ class LaunchSettings:
     port: int = 0
     is_detached: bool = False
     engine: str = "embedded"
+    docker_socket: str = ""
     stop_deadline_s: float = 30.0
 
 
@@ -62,6 +64,7 @@ class RegionRecord:
     init_start: int = 0
     is_ready: bool = False
     stop_deadline_s: float = 30.0
+    docker_socket: str = ""
     version: int = _VERSION
 
     @property

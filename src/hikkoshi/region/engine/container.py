@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from hikkoshi.base.ending import Ended, Ending
 from hikkoshi.region.engine import usage
@@ -35,6 +36,7 @@ class EmbeddedContainer:
     ) -> None:
         self.spec = started.spec
         self.pid = started.pid
+        self.process = Path("/proc") / str(started.pid)
         self.stdout = stdout
         self.stderr = stderr
         self.cpu_s = 0.0

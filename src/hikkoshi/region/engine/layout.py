@@ -45,35 +45,105 @@ class Scratch:
 
 
 @dataclass(frozen=True, slots=True)
+class Bind:
+    source: Path
+    target: str
+    is_read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """sources: lowest first. upper and work are None where writes stay in memory."""
+
+    sources: tuple[Path, ...]
+    target: str
+    upper: Path | None = None
+    work: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    target: str
+    mode: str
+    is_mask: bool = False
+    """Hides something of the machine; nothing is written there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    target: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    target: str
+
+
+Step = Bind | Overlay | Tmpfs | Link | Directory
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    arguments: tuple[str, ...]
+    """steps: what is laid over what, in this order. proc, dev, sys and /dev/shm come on top of
+    them, before what the container mounts (`mounts`)."""
+
+    steps: tuple[Step, ...]
+    mounts: tuple[Step, ...]
     view: RootView
     directories: tuple[Path, ...]
-    """To be made (with parents) before bwrap starts."""
+    """To be made (with parents) before the container starts."""
+    is_read_only: bool = False
+
+
+def bwrap_layout(layout: Layout) -> list[str]:
+    """The layout as bwrap's arguments."""
+    arguments = [word for step in layout.steps for word in _words(step)]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"]
+    arguments += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]
+    arguments += [word for step in layout.mounts for word in _words(step)]
+    if layout.is_read_only:
+        writable = [
+            step.target
+            for step in layout.steps
+            if isinstance(step, Overlay) or (isinstance(step, Tmpfs) and not step.is_mask)
+        ]
+        for target in ["/", *writable]:
+            arguments += ["--remount-ro", target]
+    return arguments
+
+
+def _words(step: Step) -> list[str]:
+    match step:
+        case Bind(source, target, is_read_only):
+            return ["--ro-bind" if is_read_only else "--bind", str(source), target]
+        case Tmpfs(target, mode, is_mask):
+            return ["--tmpfs", target] if is_mask else ["--perms", mode, "--tmpfs", target]
+        case Link(target, to):
+            return ["--symlink", to, target]
+        case Directory(target):
+            return ["--dir", target]
+        case Overlay(sources, target, upper, work):
+            words = [word for one in sources for word in ("--overlay-src", str(one))]
+            if upper is None:
+                return [*words, "--tmp-overlay", target]
+            return [*words, "--overlay", str(upper), str(work), target]
 
 
 @dataclass(slots=True)
 class _Draft:
     scratch: Scratch
-    arguments: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     directories: list[Path] = field(default_factory=list)
-    read_only_later: list[str] = field(default_factory=list)
 
     def overlay(self, target: str, sources: Sequence[Path]) -> None:
-        for source in sources:
-            self.arguments += ["--overlay-src", str(source)]
         if self.scratch.upper is None:
-            self.arguments += ["--tmp-overlay", target]
-        else:
-            name = target.strip("/").replace("/", "-") or "root"
-            upper, work = (self.scratch.upper / kind / name for kind in ("upper", "work"))
-            self.directories += [upper, work]
-            self.arguments += ["--overlay", str(upper), str(work), target]
-        self.read_only_later.append(target)
-
-    def tmpfs(self, target: str, mode: str) -> None:
-        self.arguments += ["--perms", mode, "--tmpfs", target]
-        self.read_only_later.append(target)
+            self.steps.append(Overlay(tuple(sources), target))
+            return
+        name = target.strip("/").replace("/", "-") or "root"
+        upper, work = (self.scratch.upper / kind / name for kind in ("upper", "work"))
+        self.directories += [upper, work]
+        self.steps.append(Overlay(tuple(sources), target, upper, work))
 
 
 def lay_out(
@@ -93,23 +163,17 @@ def lay_out(
         if root.is_on_host
         else _lay_layers(draft, root)
     )
-    arguments = draft.arguments
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"]
-    arguments += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]
     places += [Place("/dev", (Path("/dev"),)), Place("/proc", (Path("/proc"),))]
     view = RootView(places, links)
+    own: list[Step] = []
     for mount in mounts:
         target = view.resolve(mount.target).path
-        option = "--ro-bind" if mount.is_read_only else "--bind"
-        arguments += [option, str(mount.source), target]
+        own.append(Bind(mount.source, target, mount.is_read_only))
         view = view.with_places([Place(target, (mount.source,))])
     directory = view.resolve(working_directory)
     if directory.real is None and directory.path not in ("/", *_HIDDEN, "/dev/shm"):
-        arguments += ["--dir", directory.path]
-    if is_read_only:
-        for target in ["/", *draft.read_only_later]:
-            arguments += ["--remount-ro", target]
-    return Layout(tuple(arguments), view, tuple(draft.directories))
+        own.append(Directory(directory.path))
+    return Layout(tuple(draft.steps), tuple(own), view, tuple(draft.directories), is_read_only)
 
 
 def _lay_layers(draft: _Draft, root: RootFs) -> tuple[list[Place], dict[str, str]]:
@@ -130,29 +194,29 @@ def _lay_on_host(
     touched = {parts[1] for parts in missing if len(parts) > 1}
     places: list[Place] = [Place("/", ())]
     for link, target in host.links.items():
-        draft.arguments += ["--symlink", target, link]
+        draft.steps.append(Link(link, target))
     layered = {name for layer in root.layers for name in _names(layer)}
     for name in sorted({*host.directories, *layered} - set(_OWN)):
         own = [layer / name for layer in root.layers if (layer / name).is_dir()]
         is_of_host = name in host.directories and f"/{name}" not in _HIDDEN
         sources = [Path(f"/{name}"), *own] if is_of_host else own
         if f"/{name}" in _HIDDEN and not own:
-            draft.tmpfs(f"/{name}", _HIDDEN[f"/{name}"])
+            draft.steps.append(Tmpfs(f"/{name}", _HIDDEN[f"/{name}"]))
         elif own or (name in touched and is_of_host):
             draft.overlay(f"/{name}", sources)
         else:
-            draft.arguments += ["--ro-bind", f"/{name}", f"/{name}"]
+            draft.steps.append(Bind(Path(f"/{name}"), f"/{name}", True))
         places.append(Place(f"/{name}", tuple(reversed(sources))))
     if "var" in host.directories and not any((layer / "var/tmp").exists() for layer in root.layers):
-        draft.tmpfs("/var/tmp", _HIDDEN["/var/tmp"])
+        draft.steps.append(Tmpfs("/var/tmp", _HIDDEN["/var/tmp"]))
         places.append(Place("/var/tmp", ()))
     for path in draft.scratch.masked:
         if path.is_dir() and not _is_hidden(path):
-            draft.arguments += ["--tmpfs", str(path)]
+            draft.steps.append(Tmpfs(str(path), "0755", is_mask=True))
             places.append(Place(str(path), ()))
     for path in root.visible:
         if _is_hidden(path) or any(path.is_relative_to(one) for one in draft.scratch.masked):
-            draft.arguments += ["--ro-bind", str(path), str(path)]
+            draft.steps.append(Bind(path, str(path), True))
             places.append(Place(str(path), (path,)))
     return places, dict(host.links)
 

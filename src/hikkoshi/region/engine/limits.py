@@ -65,6 +65,39 @@ def own_limits() -> dict[str, Pair]:
     return {name: resource.getrlimit(kind) for name, kind in _KINDS.items()}
 
 
+_TITLES = {
+    "Max core file size": "core",
+    "Max cpu time": "cpu",
+    "Max data size": "data",
+    "Max file size": "fsize",
+    "Max locked memory": "memlock",
+    "Max msgqueue size": "msgqueue",
+    "Max nice priority": "nice",
+    "Max open files": "nofile",
+    "Max processes": "nproc",
+    "Max resident set": "rss",
+    "Max realtime priority": "rtprio",
+    "Max realtime timeout": "rttime",
+    "Max pending signals": "sigpending",
+    "Max stack size": "stack",
+}
+
+
+def parse_limits(text: str) -> dict[str, Pair]:
+    """From /proc/PID/limits, by name; -1 is unlimited."""
+    found: dict[str, Pair] = {}
+    for line in text.splitlines():
+        for title, name in _TITLES.items():
+            if line.startswith(title + " "):
+                soft, hard = line[len(title) :].split()[:2]
+                found[name] = (_number(soft), _number(hard))
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else -1
+
+
 def set_limits(pid: int, limits: dict[str, Pair]) -> None:
     """Of a process of ours; it and its children have them from then on."""
     for name, pair in limits.items():

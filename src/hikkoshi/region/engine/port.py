@@ -108,7 +108,8 @@ class SandboxUsage:
 
 class Container(Protocol):
     spec: ContainerSpec
-    pid: int
+    process: Path
+    """Its first process, in the /proc that knows it; gone when it has ended."""
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
 

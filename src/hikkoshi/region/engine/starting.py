@@ -26,7 +26,7 @@ from hikkoshi.region.engine.command import (
     container_environment,
     network_files,
 )
-from hikkoshi.region.engine.layout import HostTree, Layout, Scratch, lay_out
+from hikkoshi.region.engine.layout import HostTree, Layout, Scratch, bwrap_layout, lay_out
 from hikkoshi.region.engine.limits import Pair, set_limits
 from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Mount
 from hikkoshi.region.engine.space import Space
@@ -162,7 +162,7 @@ async def hold(
         theirs.callback(os.close, block_in)
         gate = undo.enter_context(io.FileIO(block_out, "w"))
         options = bwrap_options(
-            layout=prepared.layout.arguments,
+            layout=bwrap_layout(prepared.layout),
             user=prepared.user,
             environment=prepared.environment,
             hostname=prepared.hostname,

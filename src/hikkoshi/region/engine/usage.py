@@ -10,7 +10,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PROC = Path("/proc")
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def parse_stat(text: str) -> tuple[int, float]:
     return int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / _TICKS
 
 
-def descendants(roots: Iterable[int]) -> list[int]:
+def descendants(roots: Iterable[int], proc: Path = PROC) -> list[int]:
     """The roots that live and everything below them."""
     found: list[int] = []
     waiting = list(roots)
@@ -39,7 +39,7 @@ def descendants(roots: Iterable[int]) -> list[int]:
             continue
         seen.add(pid)
         try:
-            threads = list((_PROC / str(pid) / "task").iterdir())
+            threads = list((proc / str(pid) / "task").iterdir())
         except OSError:
             continue
         found.append(pid)
@@ -52,53 +52,53 @@ def descendants(roots: Iterable[int]) -> list[int]:
     return found
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
+def cpu_seconds(pids: Iterable[int], proc: Path = PROC) -> float:
     """Each dead child is counted once, by the parent that waited for it."""
     total = 0.0
     for pid in pids:
         try:
-            total += parse_stat((_PROC / str(pid) / "stat").read_text())[1]
+            total += parse_stat((proc / str(pid) / "stat").read_text())[1]
         except (OSError, ValueError, IndexError):
             continue
     return total
 
 
-def memory_bytes(pids: Iterable[int]) -> int:
+def memory_bytes(pids: Iterable[int], proc: Path = PROC) -> int:
     """Proportional set size, so that shared pages count once; resident size where the kernel does
     not tell it."""
-    return sum(_memory_of(pid) for pid in pids)
+    return sum(_memory_of(pid, proc) for pid in pids)
 
 
-def _memory_of(pid: int) -> int:
+def _memory_of(pid: int, proc: Path) -> int:
     try:
-        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        for line in (proc / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) << 10
     except (OSError, ValueError):
         pass
     try:
-        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
+        return int((proc / str(pid) / "statm").read_text().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return 0
 
 
-def file_use(pids: Iterable[int]) -> FileUse:
+def file_use(pids: Iterable[int], proc: Path = PROC) -> FileUse:
     counts = {}
     for pid in pids:
         try:
             # Not by pathlib: this runs for every process, twice a second.
-            counts[pid] = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+            counts[pid] = len(os.listdir(f"{proc}/{pid}/fd"))  # noqa: PTH208
         except OSError:
             continue
     if not counts:
         return FileUse()
     pid = max(counts, key=lambda one: counts[one])
-    return FileUse(counts[pid], _soft_limit(pid), _sockets(pid))
+    return FileUse(counts[pid], _soft_limit(pid, proc), _sockets(pid, proc))
 
 
-def _soft_limit(pid: int) -> int:
+def _soft_limit(pid: int, proc: Path) -> int:
     try:
-        text = (_PROC / str(pid) / "limits").read_text()
+        text = (proc / str(pid) / "limits").read_text()
     except OSError:
         return 0
     for line in text.splitlines():
@@ -108,10 +108,10 @@ def _soft_limit(pid: int) -> int:
     return 0
 
 
-def _sockets(pid: int) -> int:
+def _sockets(pid: int, proc: Path) -> int:
     count = 0
     try:
-        with os.scandir(f"/proc/{pid}/fd") as entries:
+        with os.scandir(f"{proc}/{pid}/fd") as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     count += os.readlink(entry.path).startswith("socket:")  # noqa: PTH115

@@ -162,7 +162,7 @@ class ContainerLife:
         asked_s = self.definition.stop_timeout_s
         grace_s = self._timers.capped("stop_timeout_s", asked_s)
         name = container.spec.image.stop_signal
-        has_handler = handles(container.pid, name)
+        has_handler = handles(container.process, name)
         self._stop = Stop(self._clock.now(), name, has_handler, asked_s, grace_s)
         container.send_signal(name)
         self._kill_timer = asyncio.get_running_loop().call_later(grace_s, container.kill)

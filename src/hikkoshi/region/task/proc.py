@@ -1,4 +1,6 @@
-"""What /proc tells of a container's first process and of its network namespace."""
+"""What /proc tells of a container's first process and of its network namespace.
+
+`process` is that process's directory in the /proc that knows it."""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-_PROC = Path("/proc")
 _LISTEN = "0A"
 
 
@@ -19,13 +20,13 @@ class Opens:
     failed: int
 
 
-def handles(pid: int, signal_name: str) -> bool | None:
+def handles(process: Path, signal_name: str) -> bool | None:
     """Whether the process has a handler for the signal. PID 1 of a container without one is not
     ended by it. None where it cannot be read."""
     full = signal_name if signal_name.startswith("SIG") else f"SIG{signal_name}"
     try:
         number = int(signal.Signals[full])
-        text = (_PROC / str(pid) / "status").read_text()
+        text = (process / "status").read_text()
     except (OSError, KeyError):
         return None
     return is_caught(text, number)
@@ -38,12 +39,12 @@ def is_caught(status: str, number: int) -> bool | None:
     return None
 
 
-def listening_of(pid: int) -> set[tuple[str, int]]:
+def listening_of(process: Path) -> set[tuple[str, int]]:
     """(address, port) of each TCP socket that listens in the process's network namespace."""
     found: set[tuple[str, int]] = set()
     for name in ("tcp", "tcp6"):
         try:
-            text = (_PROC / str(pid) / "net" / name).read_text()
+            text = (process / "net" / name).read_text()
         except OSError:
             continue
         found |= parse_listening(text)
@@ -63,9 +64,9 @@ def parse_listening(text: str) -> set[tuple[str, int]]:
     return found
 
 
-def opens_of(pid: int) -> Opens | None:
+def opens_of(process: Path) -> Opens | None:
     try:
-        text = (_PROC / str(pid) / "net" / "snmp").read_text()
+        text = (process / "net" / "snmp").read_text()
     except OSError:
         return None
     return parse_opens(text)

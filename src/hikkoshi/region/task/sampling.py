@@ -92,14 +92,14 @@ class Sampler:
         if running is None:
             return
         task_id, family = task.order.task_id, task.definition.family
-        found = listening_of(running.pid)
+        found = listening_of(running.process)
         known = self._listening.setdefault(task_id, set())
         for address, port in sorted(found - known):
             self._recorder.record(
                 "listening", t=now, task=task_id, family=family, address=address, port=port
             )
         known |= found
-        if opens := opens_of(running.pid):
+        if opens := opens_of(running.process):
             self._recorder.record(
                 "network", t=now, task=task_id, family=family, opened=opens.opened,
                 failed=opens.failed,

@@ -1,0 +1,1 @@
+"""The Docker engine: the same tasks in containers of a Docker daemon on this machine."""

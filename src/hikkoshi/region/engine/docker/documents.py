@@ -1,0 +1,160 @@
+"""What Docker is asked to make: a task's holder, and a container of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hikkoshi.model.images import RootFs
+from hikkoshi.region.engine.command import container_environment, network_files
+from hikkoshi.region.engine.docker.images import Runnable
+from hikkoshi.region.engine.docker.kit import Kit
+from hikkoshi.region.engine.docker.laying import Laid, lay, literal_targets
+from hikkoshi.region.engine.layout import Bind, Layout, Scratch, lay_out
+from hikkoshi.region.engine.limits import grant
+from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec
+from hikkoshi.region.engine.starting import prepare
+from hikkoshi.region.engine.view import RootView
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlace:
+    """One task's part of what its containers are described with. has_group: its limits are those of
+    a control group around all of them; else each container gets them."""
+
+    name: str
+    address: str
+    labels: Mapping[str, str]
+    cpu_vcpu: float
+    memory_mib: int
+    has_group: bool
+
+
+def holder_document(kit: Kit, task: TaskPlace, directory: Path) -> dict[str, Any]:
+    """A process that sleeps in a network namespace of its own, without a network of Docker's."""
+    root, scratch = RootFs(is_on_host=True), Scratch(directory, (kit.ground.state,))
+    layout = lay_out(root, kit.host, scratch, (), "/", is_read_only=True)
+    laid = lay(layout, kit.places, kit.prefix(f"{task.name}-holder"))
+    return {
+        "Image": kit.base,
+        "Entrypoint": [kit.sleep, "infinity"],
+        "Hostname": host_name(task),
+        "Labels": kit.labels(task.labels),
+        "HostConfig": {**_host_part(kit, task, laid), "NetworkMode": "none"},
+    }
+
+
+def host_name(task: TaskPlace) -> str:
+    """Of every container that joins the holder; the region's name stands in the task's ARN."""
+    name = f"ip-{task.address.replace('.', '-')}"
+    arn = task.labels.get("com.amazonaws.ecs.task-arn", "").split(":")
+    return f"{name}.{arn[3]}.compute.internal" if len(arn) > 3 else name
+
+
+def container_document(
+    kit: Kit, task: TaskPlace, spec: ContainerSpec, runnable: Runnable, directory: Path, holder: str
+) -> tuple[dict[str, Any], Laid]:
+    """Writes the container's own files into `directory`. Raises CannotStartContainer."""
+    if runnable.local is None:
+        layout = _plain_layout(kit, task, spec, directory)
+    else:
+        layout, spec = _layout_on_host(kit, task, spec, runnable, directory)
+    laid = lay(layout, kit.places, kit.prefix(f"{task.name}-{directory.name}"))
+    memory = min(spec.memory_mib or task.memory_mib, task.memory_mib) << 20
+    host = {
+        **_host_part(kit, task, laid),
+        "NetworkMode": f"container:{holder}",
+        "Ulimits": _ulimits(kit, spec),
+        "CpuShares": max(spec.cpu_units, 2),
+        "Memory": memory,
+        "MemorySwap": memory,
+        "ReadonlyRootfs": spec.has_read_only_root,
+    }
+    labels = {**task.labels, "com.amazonaws.ecs.container-name": spec.name}
+    document = {
+        "Image": runnable.reference,
+        "Entrypoint": [spec.argv[0]],
+        "Cmd": list(spec.argv[1:]),
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "WorkingDir": spec.working_directory or "/",
+        "User": spec.user or "",
+        "Labels": kit.labels(labels),
+        # Only the task definition's health check counts on ECS; the task runtime runs it.
+        "Healthcheck": {"Test": ["NONE"]},
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": host,
+    }
+    return document, laid
+
+
+def _host_part(kit: Kit, task: TaskPlace, laid: Laid) -> dict[str, Any]:
+    part: dict[str, Any] = {
+        "LogConfig": {"Type": "none"},
+        "Mounts": [dict(mount) for mount in laid.mounts],
+        "Tmpfs": dict(laid.tmpfs),
+        # A region that runs as root must not hand out the machine's disks.
+        "CapDrop": ["MKNOD"],
+    }
+    if task.has_group:
+        return {**part, "CgroupParent": kit.group_path(task.name)}
+    return {**part, "NanoCpus": int(task.cpu_vcpu * 1e9)}
+
+
+def _ulimits(kit: Kit, spec: ContainerSpec) -> list[dict[str, Any]]:
+    if kit.ceiling is None:
+        return [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in spec.ulimits]
+    try:
+        limits, clipped = grant(spec.ulimits, kit.ceiling)
+    except ValueError as error:
+        raise CannotStartContainer(str(error)) from error
+    for one in clipped:
+        kit.clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one
+    return [{"Name": k, "Soft": soft, "Hard": hard} for k, (soft, hard) in limits.items()]
+
+
+def _plain_layout(kit: Kit, task: TaskPlace, spec: ContainerSpec, directory: Path) -> Layout:
+    directory.mkdir(parents=True, exist_ok=True)
+    hostname = spec.hostname or spec.container_id[:12] or "localhost"
+    steps: list[Bind] = []
+    for path, text in network_files(hostname, task.address, kit.ground.resolver).items():
+        source = directory / Path(path).name
+        source.write_text(text)
+        steps.append(Bind(source, path, False))
+    for mount in spec.mounts:
+        if not mount.source.exists():
+            raise CannotStartContainer(f"mount source {mount.source} does not exist")
+        steps.append(Bind(mount.source, mount.target, mount.is_read_only))
+    return Layout((), tuple(steps), RootView([]), (), spec.has_read_only_root)
+
+
+def _layout_on_host(
+    kit: Kit, task: TaskPlace, spec: ContainerSpec, runnable: Runnable, directory: Path
+) -> tuple[Layout, ContainerSpec]:
+    """As the embedded engine lays it, with the user and the program found by us: Docker would look
+    for both in its own image, which has nothing but links."""
+    assert runnable.local is not None
+    root = runnable.local.root
+    prepared = prepare(
+        spec,
+        root,
+        kit.host,
+        directory,
+        (kit.ground.state,),
+        address=task.address,
+        resolver=kit.ground.resolver,
+        can_keep_writes_on_disk=True,
+    )
+    files = {directory / Path(path).name: path for path in network_files("", "", "")}
+    layout = prepared.layout
+    visible = tuple(Bind(path, str(path), True) for path in root.visible)
+    layout = replace(
+        layout,
+        steps=(*layout.steps, *(one for one in visible if one not in layout.steps)),
+        mounts=literal_targets(layout.mounts, files),
+    )
+    user = prepared.user
+    environment = container_environment(spec.environment, user, prepared.hostname)
+    return layout, replace(spec, user=f"{user.uid}:{user.gid}", environment=environment)
