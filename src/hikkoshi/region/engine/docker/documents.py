@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.model.images import RootFs
-from hikkoshi.region.engine.command import container_environment, network_files
+from hikkoshi.region.engine.command import container_environment
 from hikkoshi.region.engine.docker.images import Runnable
 from hikkoshi.region.engine.docker.kit import Kit
 from hikkoshi.region.engine.docker.laying import Laid, lay, literal_targets
 from hikkoshi.region.engine.layout import Bind, Layout, Scratch, lay_out
 from hikkoshi.region.engine.limits import grant
 from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec
-from hikkoshi.region.engine.starting import prepare
+from hikkoshi.region.engine.starting import host_name_of, prepare, write_network_files
 from hikkoshi.region.engine.view import RootView
 
 
@@ -116,18 +116,20 @@ def _ulimits(kit: Kit, spec: ContainerSpec) -> list[dict[str, Any]]:
 
 
 def _plain_layout(kit: Kit, task: TaskPlace, spec: ContainerSpec, directory: Path) -> Layout:
-    directory.mkdir(parents=True, exist_ok=True)
-    hostname = spec.hostname or spec.container_id[:12] or "localhost"
-    steps: list[Bind] = []
-    for path, text in network_files(hostname, task.address, kit.ground.resolver).items():
-        source = directory / Path(path).name
-        source.write_text(text)
-        steps.append(Bind(source, path, False))
+    network = _network_files(kit, task, spec, directory)
+    steps = [Bind(source, path, False) for path, source in network.items()]
     for mount in spec.mounts:
         if not mount.source.exists():
             raise CannotStartContainer(f"mount source {mount.source} does not exist")
         steps.append(Bind(mount.source, mount.target, mount.is_read_only))
     return Layout((), tuple(steps), RootView([]), (), spec.has_read_only_root)
+
+
+def _network_files(
+    kit: Kit, task: TaskPlace, spec: ContainerSpec, directory: Path
+) -> dict[str, Path]:
+    hostname = host_name_of(spec)
+    return write_network_files(directory.parent, hostname, task.address, kit.ground.resolver)
 
 
 def _layout_on_host(
@@ -137,17 +139,17 @@ def _layout_on_host(
     for both in its own image, which has nothing but links."""
     assert runnable.local is not None
     root = runnable.local.root
+    network = _network_files(kit, task, spec, directory)
     prepared = prepare(
         spec,
         root,
         kit.host,
         directory,
         (kit.ground.state,),
-        address=task.address,
-        resolver=kit.ground.resolver,
+        network=network,
         can_keep_writes_on_disk=True,
     )
-    files = {directory / Path(path).name: path for path in network_files("", "", "")}
+    files = {source: path for path, source in network.items()}
     layout = prepared.layout
     visible = tuple(Bind(path, str(path), True) for path in root.visible)
     layout = replace(
