@@ -95,6 +95,8 @@ def survey(
             if hasattr(reach, "close"):
                 reach.close()
         clean: Host = redactor.value(result.host, "")
+        tree = str(root.resolve()) if root is not None else "/" if host == "local" else ""
+        clean = replace(clean, system=replace(clean.system, tree=tree))
         found = replace(found, host=clean, not_seen=result.unseen, round_trips=reach.trips)
     if wants_account or template is not None:
         account, unseen = _account(template, is_local, profile, region, say)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hikkoshi.image import distribution
 from hikkoshi.image.layers import source_of
 from hikkoshi.image.layout_writer import Configuration, architecture
 from hikkoshi.image.names import normalise
@@ -134,8 +135,12 @@ def _put_own(
         if image.packages:
             put_packages(stage, recipes.python, image.packages)
             own.append(PREFIX.strip("/"))
+        if image.system_packages:
+            distribution.put_packages(stage, image.system_packages)
         for path in image.include:
             stage.take(path)
+        for path in image.directories:
+            distribution.make_writable(stage, path)
     return tuple(own)
 
 

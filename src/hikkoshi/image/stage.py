@@ -25,6 +25,13 @@ _LEFT_OUT = {"__pycache__", ".git", ".hikkoshi", ".venv", "node_modules/.cache"}
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def _copy_readable(source: Path, place: Path) -> None:
+    """As a layer has it: its owner on the disk is nobody in the image. Never a second name of the
+    disk's own file, whose mode must stay."""
+    shutil.copyfile(source, place)
+    place.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
+
+
 class Stage:
     """directory: an empty one. source: the root that files are taken from.
 
@@ -88,7 +95,10 @@ class Stage:
         if place.exists() or place.is_symlink():
             place.unlink()
         try:
-            link_or_copy(source, place)
+            if source.stat().st_mode & stat.S_IROTH:
+                link_or_copy(source, place)
+            else:
+                _copy_readable(source, place)
         except OSError as error:
             raise ImageNotHere(f"{source} cannot be read: {error.strerror}") from error
         self._waiting.append(path)

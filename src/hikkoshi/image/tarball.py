@@ -55,9 +55,9 @@ def write_layer(entries: Iterable[tuple[str, Path]], file: IO[bytes], epoch: int
     """entries: (path without the first slash, where it is), sorted; parents before children.
     epoch: seconds since 1970, the time of every entry.
 
-    Modes are 755 for directories and what its owner may execute, else 644; /tmp and /var/tmp are
-    1777; set-user-id bits are dropped. Compressed by zlib at level 6: the digest is the same
-    wherever the same zlib is."""
+    Modes are 755 for directories and what its owner may execute, else 644; /tmp, /var/tmp and
+    directories that everybody may write into are 1777; set-user-id bits are dropped. Compressed by
+    zlib at level 6: the digest is the same wherever the same zlib is."""
     packed = _Counted(file)
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0, filename="") as zipped:
         plain = _Counted(zipped)
@@ -76,7 +76,8 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int) -> None:
         archive.addfile(member)
     elif stat.S_ISDIR(found.st_mode):
         member.type = tarfile.DIRTYPE
-        member.mode = 0o1777 if name in ("tmp", "var/tmp") else 0o755
+        is_open = name in ("tmp", "var/tmp") or found.st_mode & stat.S_IWOTH
+        member.mode = 0o1777 if is_open else 0o755
         archive.addfile(member)
     elif stat.S_ISREG(found.st_mode):
         member.mode = 0o755 if found.st_mode & stat.S_IXUSR else 0o644

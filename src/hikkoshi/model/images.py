@@ -22,7 +22,8 @@ class EmbeddedImage:
     packages: Python distributions, taken with all they require from the environment that hikkoshi
     runs in. copy: path relative to the project's directory → absolute path in the image.
     include: absolute paths below `root` (`/`, or a directory of the project or of the machine) that
-    are in the image with exactly what they need.
+    are in the image with exactly what they need. system_packages: Debian packages of `root` with
+    what they depend on. directories: absolute paths that the service may write into.
     from_image: localhost/host, localhost/python, scratch, or another image of the project."""
 
     name: str
@@ -30,6 +31,8 @@ class EmbeddedImage:
     packages: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
     root: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
@@ -46,6 +49,8 @@ class EmbeddedImage:
             settings.packages,
             settings.copy,
             settings.include,
+            settings.system_packages,
+            settings.directories,
             settings.root,
             settings.environment,
             settings.working_directory,

@@ -25,12 +25,15 @@ class EmbeddedImageSettings:
     """How the embedded engine makes an image with nothing pulled. `from_` is written `from`.
 
     include: paths of the machine, or of the disk at `root`, that are in the image with exactly
-    what they need to run (see image/stage.py)."""
+    what they need to run (see image/stage.py). system_packages: Debian packages of that disk, with
+    what they depend on. directories: made in the image, for the service to write into."""
 
     from_: str = "localhost/host"
     packages: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
     root: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None

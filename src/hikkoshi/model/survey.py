@@ -36,7 +36,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """id and version are os-release's; address is what the tool was pointed at."""
+    """id and version are os-release's; address is what the tool was pointed at. tree: where the
+    host's whole disk lies on this machine; "" if it does not."""
 
     address: str
     id: str = ""
@@ -47,6 +48,7 @@ class System:
     cpus: int = 0
     memory_mib: int = 0
     is_root: bool = False
+    tree: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Program:
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """A file of a program that was recognised. kind: fluentd, rsyslog, cloudwatch, nginx, apache,
-    logrotate."""
+    logrotate, or program: of an application that a package brought."""
 
     path: str
     kind: str
@@ -242,7 +244,8 @@ class Library:
 @dataclass(frozen=True, slots=True)
 class Application:
     """What a unit that matters runs. root: where its own files lie. kept: those that were copied
-    beside the survey; left_out: path → why. imports: Python modules that it asks for."""
+    beside the survey; left_out: path → why. imports: Python modules that it asks for. named: paths
+    outside /etc that its configuration names and that are there."""
 
     unit: str
     root: str
@@ -252,6 +255,7 @@ class Application:
     imports: tuple[str, ...] = ()
     paths_in_code: tuple[str, ...] = ()
     libraries: tuple[Library, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,7 @@ class Host:
     swap_mib: int = 0
     certificates: tuple[Certificate, ...] = ()
     applications: tuple[Application, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

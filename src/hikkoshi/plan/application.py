@@ -11,6 +11,7 @@ from hikkoshi.base.errors import BadInput
 from hikkoshi.model.survey import Application, Host, Program, Survey, Unit
 from hikkoshi.plan.account import health_check_path, target_groups
 from hikkoshi.plan.choice import Notebook
+from hikkoshi.plan.fitting import NO_HTTP, own_configurations, ports_said
 
 # Of packaged servers: what they listen on unless told otherwise, by the program's name.
 USUAL_PORTS: Mapping[str, int] = {
@@ -54,6 +55,7 @@ class Chosen:
     command: tuple[str, ...]
     port: int
     health_path: str
+    speaks_http: bool = True
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -70,8 +72,22 @@ def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
     command = expand(unit)
     program = _program(host, unit, command)
     port = _port(survey, host, unit, command, program, notebook)
+    if not _speaks_http(unit, command, notebook):
+        return Chosen(name, unit, files, program, command, port, "", speaks_http=False)
     health = _health(survey, host, files, port, command, notebook)
     return Chosen(name, unit, files, program, command, port, health)
+
+
+def _speaks_http(unit: Unit, command: tuple[str, ...], notebook: Notebook) -> bool:
+    names = {unit.name.removesuffix(".service"), PurePosixPath(command[0]).name if command else ""}
+    found = names & NO_HTTP
+    if not found and "protocol" not in notebook.answers:
+        return True
+    said = notebook.note("protocol", "tcp" if found else "http",
+                         f"{', '.join(sorted(found)) or unit.name} speaks no HTTP")  # fmt: skip
+    if said not in ("http", "tcp"):
+        raise BadInput(f"{said!r} is no protocol", where="answers: protocol", fix="http or tcp")
+    return said == "http"
 
 
 def expand(unit: Unit) -> tuple[str, ...]:
@@ -157,6 +173,7 @@ def _port(
             found.append((int(value), f"{name}={value} in its environment"))
     found += [(port, f"its command line says {words}") for port, words in _ports_in(command)]
     found += list(_proxied(host))
+    found += ports_said(own_configurations(host, unit, command))
     groups = target_groups(survey.account)
     for group in groups:
         if isinstance(group.get("Port"), int) and group.get("TargetType", "instance") == "instance":

@@ -47,15 +47,16 @@ def task_definition(
     environment: Environment,
     router: Router,
     traces: str,
+    more: Mapping[str, str],
 ) -> dict[str, Any]:
-    """traces: `xray`, `otel` or nothing."""
+    """traces: `xray`, `otel` or nothing. more: environment beside the unit's."""
     name = chosen.name
     application: dict[str, Any] = {
         "name": name,
         "image": place.image(name),
         "essential": True,
         "portMappings": [{"containerPort": chosen.port, "protocol": "tcp"}],
-        "environment": [{"name": k, "value": v} for k, v in environment.plain.items()],
+        "environment": [{"name": k, "value": v} for k, v in {**environment.plain, **more}.items()],
         "secrets": [
             {"name": k, "valueFrom": place.parameter(v)} for k, v in environment.references.items()
         ],
@@ -114,6 +115,14 @@ def _router(service: str, place: Place, router: Router) -> dict[str, Any]:
 
 
 def service_definition(chosen: Chosen, place: Place) -> dict[str, Any]:
+    """Behind a target group if it speaks HTTP; else behind none."""
+    made = _service_definition(chosen, place)
+    if not chosen.speaks_http:
+        del made["loadBalancers"], made["healthCheckGracePeriodSeconds"]
+    return made
+
+
+def _service_definition(chosen: Chosen, place: Place) -> dict[str, Any]:
     return {
         "serviceName": chosen.name,
         "launchType": "FARGATE",
@@ -182,6 +191,9 @@ def settings(
         "synthetic": "synthetic.yaml",
         "load": {"targets": "targets.http", "rate": f"{traffic.rate}/s"},
     }  # fmt: skip
+    if not chosen.speaks_http:
+        for key in ("load_balancer", "synthetic", "load"):
+            del made[key]
     if environment.database is not None and environment.database.engine == "aurora-postgresql":
         database = environment.database
         made["database"] = {

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from hikkoshi.model.survey import Host
+from hikkoshi.plan import packaged
 from hikkoshi.plan.application import Chosen
 from hikkoshi.plan.choice import Notebook
+from hikkoshi.plan.fitting import fit, own_configurations
 from hikkoshi.plan.logs import own_log
 
 ROOT = "rootfs"
@@ -35,7 +37,9 @@ _USER_ID = 10001
 @dataclass(frozen=True, slots=True)
 class Image:
     """embedded: `images.NAME.embedded` of hikkoshi.yaml. copies: path in the new directory → path
-    on the host. reasons_not: why the embedded engine cannot run it as it is."""
+    on the host. reasons_not: why the embedded engine cannot run it as it is. made: path in the new
+    directory → text that the plan writes. environment: beside the unit's. told: what is otherwise
+    than on the host."""
 
     dockerfile: str
     embedded: dict[str, Any]
@@ -43,20 +47,45 @@ class Image:
     command: tuple[str, ...]
     base: str
     reasons_not: tuple[str, ...] = ()
+    made: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 def plan_image(chosen: Chosen, host: Host, notebook: Notebook) -> Image:
     kind = runtime(chosen)
     base = notebook.note("base_image", _base(kind, chosen, host), _why(kind, chosen))
-    copies = {f"{ROOT}{path}": path for path in chosen.files.kept}
+    own = own_configurations(host, chosen.unit, chosen.command)
+    fitted = fit(chosen.command, chosen.unit.environment, own, chosen.port)
+    fitted.command = _command(kind, fitted.command)
+    package = packaged.system_package(chosen)
+    is_from_tree = bool(package and host.system.tree and kind not in ("python", "static"))
+    kept = chosen.files.kept
+    if package and kind not in ("python", "static"):
+        # What the package brings, its manager installs.
+        kept = tuple(path for path in kept if path.startswith("/etc/"))
+    copies = {f"{ROOT}{path}": path for path in kept}
+    made = {f"{ROOT}{path}": text for path, text in fitted.files.items()}
+    told = tuple(fitted.told)
+    if is_from_tree:
+        embedded = packaged.embedded(chosen, host, fitted, own, ROOT)
+        told += tuple(packaged.told(chosen, host))
+    else:
+        embedded = _embedded(kind, chosen, copies, fitted.command)
+        embedded = _with_made(embedded, made)
+    text = _dockerfile(kind, chosen, base, {**copies, **made}, fitted.command,
+                       packaged.writable(chosen.unit, chosen.command, own) if package else [],
+                       packaged.user_of(chosen, host) if package else "app")  # fmt: skip
     return Image(
-        _dockerfile(kind, chosen, base, copies),
-        _embedded(kind, chosen, copies),
-        copies,
-        chosen.command,
-        base,
-        _reasons_not(kind, chosen, copies),
-    )
+        text, embedded, copies, tuple(fitted.command), base,
+        () if is_from_tree else _reasons_not(kind, chosen, copies), made, fitted.environment, told,
+    )  # fmt: skip
+
+
+def _with_made(embedded: dict[str, Any], made: Mapping[str, str]) -> dict[str, Any]:
+    """The files that the plan writes itself, beside those of the host."""
+    targets = {**embedded.get("copy", {}), **{name: name.removeprefix(ROOT) for name in made}}
+    return {**embedded, "copy": targets} if targets else embedded
 
 
 def runtime(chosen: Chosen) -> str:
@@ -127,7 +156,16 @@ def distributions(chosen: Chosen) -> tuple[str, ...]:
                  if _SAFE.match(name))  # fmt: skip
 
 
-def _dockerfile(kind: str, chosen: Chosen, base: str, copies: Mapping[str, str]) -> str:
+def _dockerfile(
+    kind: str,
+    chosen: Chosen,
+    base: str,
+    copies: Mapping[str, str],
+    command: list[str],
+    directories: list[str],
+    user: str | None,
+) -> str:
+    """user: `app` is made; None is root; another comes with the package."""
     packages = distributions(chosen) if kind == "python" else ()
     lines = ["# Written by hikkoshi plan from what runs on the host; yours to change."]
     if packages:
@@ -143,6 +181,8 @@ def _dockerfile(kind: str, chosen: Chosen, base: str, copies: Mapping[str, str])
     if kind == "static":
         lines += ["RUN apk add --no-cache ca-certificates tzdata \\",
                   f"    && adduser -D -H -u {_USER_ID} app"]  # fmt: skip
+    elif user != "app":
+        pass
     elif base.startswith("amazonlinux"):
         lines.append(f"RUN echo 'app:x:{_USER_ID}:{_USER_ID}::/nonexistent:/sbin/nologin' "
                      ">> /etc/passwd")  # fmt: skip
@@ -156,13 +196,17 @@ def _dockerfile(kind: str, chosen: Chosen, base: str, copies: Mapping[str, str])
         lines.append(f"RUN mkdir -p {folder} && ln -sf /dev/stdout {log}")
     if chosen.unit.working_directory and _SAFE.match(chosen.unit.working_directory):
         lines.append(f"WORKDIR {chosen.unit.working_directory}")
-    lines += ["USER app", f"EXPOSE {chosen.port}", f"CMD {json.dumps(_command(kind, chosen))}"]
+    if directories:
+        lines.append(f"RUN mkdir -p {' '.join(directories)} \\")
+        lines.append(f"    && chmod 1777 {' '.join(directories)}")
+    lines += [f"USER {user}"] if user and _SAFE.match(user) else []
+    lines += [f"EXPOSE {chosen.port}", f"CMD {json.dumps(command)}"]
     return "\n".join(lines) + "\n"
 
 
-def _command(kind: str, chosen: Chosen) -> list[str]:
+def _command(kind: str, command: list[str]) -> list[str]:
     """In the image the interpreter is found on the PATH: it may be elsewhere than on the host."""
-    words = list(chosen.command)
+    words = list(command)
     if kind in ("python", "node", "ruby", "java", "php") and words:
         first = PurePosixPath(words[0])
         if str(first.parent) in ("/usr/bin", "/bin", "/usr/local/bin"):
@@ -175,7 +219,9 @@ def _command(kind: str, chosen: Chosen) -> list[str]:
     return words
 
 
-def _embedded(kind: str, chosen: Chosen, copies: Mapping[str, str]) -> dict[str, Any]:
+def _embedded(
+    kind: str, chosen: Chosen, copies: Mapping[str, str], command: list[str]
+) -> dict[str, Any]:
     made: dict[str, Any] = {"from": "localhost/python" if kind == "python" else "localhost/host"}
     packages = [name.partition("==")[0] for name in distributions(chosen)]
     if kind == "python" and packages:
@@ -191,7 +237,7 @@ def _embedded(kind: str, chosen: Chosen, copies: Mapping[str, str]) -> dict[str,
         made["copy"] = targets
     if chosen.unit.working_directory:
         made["working_directory"] = chosen.unit.working_directory
-    made["command"] = _command(kind, chosen)
+    made["command"] = command
     return made
 
 

@@ -70,10 +70,19 @@ def find_traces(host: Host, unit: Unit) -> tuple[str, str]:
     return "", "nothing on the host collects traces"
 
 
-def find_leftovers(host: Host, chosen: Chosen, others: Sequence[Unit]) -> Leftovers:
-    """others: services that are enabled beside the application."""
+def find_leftovers(
+    host: Host, chosen: Chosen, others: Sequence[Unit], told: Sequence[str] = ()
+) -> Leftovers:
+    """others: services that are enabled beside the application. told: of its image."""
     found = Leftovers()
+    found.moves += told
     _unlike_a_container(host, chosen, found)
+    if not chosen.speaks_http:
+        found.decide.append(
+            f"port {chosen.port} speaks no HTTP: an application load balancer cannot carry it. Its "
+            "service is behind none; give it a network load balancer (a TCP target group), or "
+            "Service Connect. A local region has no network load balancer: not implemented"
+        )
     for unit in others:
         name = unit.name.removesuffix(".service")
         base = name.partition("@")[0]
@@ -122,14 +131,19 @@ def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers) -> None:
         )
     heard = {s.address for s in host.listeners if s.unit == unit.name and s.port == chosen.port}
     words = set(chosen.command) | {w.partition(":")[0] for w in chosen.command}
-    if (heard and heard <= {"127.0.0.1", "::1"}) or (
-        not heard and words & {"127.0.0.1", "localhost", "--bind=127.0.0.1", "--listen=127.0.0.1"}
+    is_changed = any("0.0.0.0" in line or "all addresses" in line for line in found.moves)
+    if not is_changed and (
+        (heard and heard <= {"127.0.0.1", "::1"})
+        or (not heard and words & {"127.0.0.1", "localhost"})
     ):
         found.decide.append(
             "it listens on the loopback alone: the load balancer cannot reach it in a task: let "
             f"it listen on 0.0.0.0:{chosen.port}"
         )
     for directory in unit.before_start:
+        name = directory[0].rpartition("/")[2] if directory else ""
+        if name in ("mkdir", "chown", "chmod", "install") or {"-t", "-tt"} & set(directory):
+            continue  # The image has the directories; a test of the configuration starts nothing.
         found.decide.append(f"before it starts, the unit runs `{' '.join(directory)}`: an "
                             "entrypoint, or a step of the image's build")  # fmt: skip
 

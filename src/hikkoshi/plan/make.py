@@ -56,7 +56,9 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     reasons = list(image.reasons_not)
     if environment.database and environment.database.engine != "aurora-postgresql":
         reasons.append(f"the local region plays no {environment.database.engine}: not implemented")
-    task = documents.task_definition(chosen, place, size, nofile, environment, router, traces)
+    task = documents.task_definition(
+        chosen, place, size, nofile, environment, router, traces, image.environment
+    )
     settings = documents.settings(
         chosen, place, image, environment, router, traffic, schema, "200-399"
         if chosen.health_path == "/" else "200",
@@ -67,7 +69,7 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         and (unit.is_enabled or unit.is_active)
         and (_is_known_agent(unit.name) or any(a.unit == unit.name for a in host.applications))
     ]  # fmt: skip
-    leftovers = find_leftovers(host, chosen, others)
+    leftovers = find_leftovers(host, chosen, others, image.told)
     notebook.refuse_unknown((BODIES, "schema"))
     files = {
         "ecs-task-def.json": _json(task),
@@ -80,10 +82,11 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
             f"What becomes of {chosen.name}'s log lines, translated by hikkoshi plan.\n"
             "ECS writes the inputs and its metadata around this file. MOVING.md: what differs."
         ),
-        "targets.http": traffic.targets,
-        "synthetic.yaml": traffic.synthetic,
-        **traffic.files,
+        **image.made,
     }
+    if chosen.speaks_http:
+        files |= {"targets.http": traffic.targets, "synthetic.yaml": traffic.synthetic}
+        files |= traffic.files
     if router.parsers:
         files["log-router/parsers.conf"] = router.parsers_text()
     files["MOVING.md"] = write_moving(

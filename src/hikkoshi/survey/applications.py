@@ -92,6 +92,20 @@ def files_named(unit: Unit) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def configuration_patterns(unit: Unit, package: str | None) -> tuple[str, ...]:
+    """Where the configuration of a packaged program lies, by the names that it goes by."""
+    name = unit.name.removesuffix(".service").partition("@")[0]
+    program = PurePosixPath(command_of(unit)[0]).name if command_of(unit) else name
+    names = {name, program, *([package] if package else [])}
+    names |= {n.removesuffix("-server").rstrip("0123456789") for n in names}
+    return tuple(
+        f"/etc/{name}{rest}"
+        for name in sorted(n for n in names if n and not is_interpreter(n) and "*" not in n)
+        for rest in (".conf", "/*.conf", "/*.ini", "/*.cfg", "/*.yml", "/*.yaml", "/*.xml",
+                     "/*.d/*.conf", "/conf-enabled/*", "/sites-enabled/*")
+    )  # fmt: skip
+
+
 def root_of(unit: Unit) -> str:
     """The directory that is the application's own; "" if it has none."""
     place = unit.working_directory.rstrip("/")

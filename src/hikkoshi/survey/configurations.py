@@ -105,6 +105,11 @@ def read_packages(gathered: Gathered) -> tuple[Package, ...]:
     return tuple(sorted(set(found), key=lambda p: p.name))
 
 
+def read_users(gathered: Gathered) -> tuple[str, ...]:
+    lines = gathered.text("/etc/passwd").splitlines()
+    return tuple(line.partition(":")[0] for line in lines if line.count(":") >= 6)
+
+
 def read_certificates(gathered: Gathered) -> tuple[Certificate, ...]:
     from cryptography import x509
 

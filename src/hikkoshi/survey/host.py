@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from hikkoshi.model.survey import (
     AccessLog,
     Application,
+    Configuration,
     DataPlace,
     Host,
     Process,
@@ -39,6 +40,8 @@ _OTHER_LOGS = re.compile(
     r"maillog|faillog|dmesg|cloud-init\S*|alternatives\.log|bootstrap\.log|apt/.*|audit/.*|"
     r"amazon/.*|sa/.*|unattended-upgrades/.*)$|\.(?:gz|xz|bz2|zip|\d+)$"
 )
+_CONTENT = re.compile(r"(?<![\w/])/(?:var/www|srv|data)/[\w./-]+")
+_COMMENTED = re.compile(r"^\s*[#;].*$", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -155,6 +158,9 @@ def _applications(work: _Work) -> None:
     small = [p for p in _kept_of(work) if work.gathered.entries[p].size <= _PROGRAM_LIMIT]
     wanted = {path for path in (*small, *named, *programs) if not is_interpreter(path)}
     work.take(work.reach.read(sorted(wanted), _PROGRAM_LIMIT))
+    packaged = [(u, work.owners[u.files[0]]) for u, _ in work.chosen if u.files[0] in work.owners]
+    own = {p for pair in packaged for p in applications.configuration_patterns(*pair)}
+    work.take(work.reach.read(sorted(own), _TEXT_LIMIT))
 
 
 def _kept_of(work: _Work) -> list[str]:
@@ -237,7 +243,8 @@ def _host(work: _Work) -> Host:
         kept, left_out = applications.choose_files(unit, root, gathered.entries, data)
         described = applications.describe_application(unit, root, kept, left_out, gathered)
         own = [lib for lib in libraries if lib.place.startswith((f"{root}/", "/usr/local/"))]
-        apps.append(replace(described, libraries=tuple(own)))
+        named = _named_by_configuration(work, unit)
+        apps.append(replace(described, libraries=tuple(own), named=named))
     return Host(
         _system(work),
         work.units or systemd.read_units(gathered),
@@ -247,7 +254,7 @@ def _host(work: _Work) -> Host:
         peers,
         configurations.read_packages(gathered),
         _programs(work),
-        configurations.read_configurations(gathered),
+        (*configurations.read_configurations(gathered), *_of_programs(work)),
         configurations.read_cron(gathered, work.owners),
         configurations.read_log_files(gathered, work.named_logs),
         work.access_logs,
@@ -256,6 +263,34 @@ def _host(work: _Work) -> Host:
         configurations.read_swap_mib(gathered),
         configurations.read_certificates(gathered),
         tuple(apps),
+        configurations.read_users(gathered),
+    )
+
+
+def _named_by_configuration(work: _Work, unit: Unit) -> tuple[str, ...]:
+    """Directories of content: what lies under /var/www, /srv or /data and its configuration names.
+    One that is inside another is with it."""
+    patterns = applications.configuration_patterns(unit, work.owners.get(unit.files[0]))
+    known = (*configurations.KINDS["nginx"], *configurations.KINDS["apache"])
+    mine = [p for p in known if p.startswith(f"/etc/{unit.name.removesuffix('.service')}/")]
+    texts = [work.gathered.text(path) for path in work.gathered.matching(*patterns, *mine)]
+    words = {w.rstrip("/;,") for text in texts for w in _CONTENT.findall(_COMMENTED.sub("", text))}
+    found = sorted(word for word in words if word in work.gathered.entries)
+    return tuple(w for w in found if not any(w.startswith(f"{other}/") for other in found))
+
+
+def _of_programs(work: _Work) -> tuple[Configuration, ...]:
+    """Below /etc, of applications that a package brought, or named on their command lines."""
+    patterns = [p for unit, _ in work.chosen for p in (
+        *applications.configuration_patterns(unit, work.owners.get(unit.files[0])),
+        *applications.files_named(unit),
+    ) if p.startswith("/etc/")]  # fmt: skip
+    known = [p for ps in configurations.KINDS.values() for p in ps]
+    gathered = work.gathered
+    return tuple(
+        Configuration(path, "program", gathered.text(path), path not in gathered.partial)
+        for path in gathered.matching(*patterns)
+        if not any(matches(path, p) for p in known) and b"\0" not in gathered.files[path]
     )
 
 
