@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hikkoshi.model.survey import Configuration, Unit
-from hikkoshi.plan import fluentd
 from hikkoshi.plan.choice import Notebook
 from hikkoshi.plan.fluent_bit import Router, accessor, slashless
 from hikkoshi.plan.logs import translate
+from hikkoshi.router import fluentd
 from hikkoshi.router.configuration import read_configuration
 
 UNIT = Unit("app.service", ("/a",), output="append:/var/log/app/app.log")

@@ -18,7 +18,9 @@ from hikkoshi.ship.calls import primary
 from hikkoshi.ship.logs import Line, Reader, follow
 
 # Name → module and object. What is none of them is the service's directory.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "parity": ("hikkoshi.cli.logs_parity", "parity"),
+}
 _DEFAULT = "service"
 
 

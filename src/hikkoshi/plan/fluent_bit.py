@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hikkoshi.plan.fluentd import Directive
+from hikkoshi.router.fluentd import Directive
 
 PARSERS = "/fluent-bit/configs/parsers.conf"
 """In the router's image. Absolute: the file that ECS generates lies elsewhere."""

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from hikkoshi.model.survey import Configuration, Unit
-from hikkoshi.plan import fluentd
 from hikkoshi.plan.choice import Notebook
 from hikkoshi.plan.fluent_bit import (
     Router,
@@ -17,6 +16,7 @@ from hikkoshi.plan.fluent_bit import (
     translate_output,
     translate_parse,
 )
+from hikkoshi.router import fluentd
 
 _INCLUDED = ("tail", "forward", "syslog", "systemd", "http", "tcp", "unix")
 _DEFAULT_FILES = re.compile(
