@@ -181,6 +181,8 @@ def _put_interpreters(
     """An interpreter comes with its package (Perl's modules); a shell with the programs that the
     script's words name."""
     done: set[str] = set(packages)
+    if scripts and stage.source.is_file("/bin/sh"):
+        stage.take_program("/bin/sh")  # system(3) and popen(3) start every script by it.
     for path in scripts:
         text = stage.source.outside(path).read_text("utf-8", "replace")
         words = text.splitlines()[0][2:].split()

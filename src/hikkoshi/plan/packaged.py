@@ -50,9 +50,8 @@ def embedded(
     }
     if fitted.files:
         made["copy"] = {f"{root_files}{path}": path for path in fitted.files}
-    user = user_of(chosen, host)
-    if user is not None:
-        made["user"] = user
+    # An image of hikkoshi's has a user of its own unless told otherwise.
+    made["user"] = user_of(chosen, host) or "0:0"
     if chosen.unit.working_directory:
         made["working_directory"] = chosen.unit.working_directory
     made["command"] = fitted.command
