@@ -24,6 +24,8 @@ from hikkoshi.region.autoscaling.service import AutoscalingService
 from hikkoshi.region.boot.context import RegionContext
 from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.closing import Closing
+from hikkoshi.region.dns.cloudmap import CloudMap
+from hikkoshi.region.dns.hosted import HostedZones
 from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
 from hikkoshi.region.elb.groups import FindInstance
@@ -120,6 +122,9 @@ class Region:
             find_instance=instance_finder(clients),
             find_certificate=certificate_finder(payload.account_id),
         )  # fmt: skip
+        cloud_map = CloudMap(payload.account_id, payload.region)
+        self.names.zone.add_source(cloud_map)
+        self.names.zone.add_source(HostedZones(payload.account_id))
         self.ecs = EcsService(
             runtime=self.runtime,
             balancers=self.elb,
@@ -130,6 +135,8 @@ class Region:
             region=payload.region,
             journal=context.record_directory / JOURNAL,
             door=lambda: ground.open_door(None),
+            registries=cloud_map,
+            dns=self.names,
         )
         self.autoscaling = AutoscalingService(
             services=self.ecs,

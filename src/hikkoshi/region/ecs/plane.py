@@ -9,7 +9,7 @@ from hikkoshi.base.clock import Clock
 from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.store import Store
-from hikkoshi.region.ports import LoadBalancers, TaskRuntime
+from hikkoshi.region.ports import LoadBalancers, ServiceRegistries, TaskRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,7 @@ class ControlPlane:
     launcher: Launcher
     runtime: TaskRuntime
     balancers: LoadBalancers
+    registries: ServiceRegistries | None
+    """None: Cloud Map is not there."""
     wake: Callable[[], None]
     """Ask the scheduler for a pass now."""

@@ -57,6 +57,7 @@ class Revision:
     created_at: float
     platform_asked: str = "LATEST"
     """What the service shows; its deployments and tasks show what that meant."""
+    service_connect: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

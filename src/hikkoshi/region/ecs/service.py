@@ -14,6 +14,7 @@ from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.bus import EventBus
 from hikkoshi.region.ecs.journal import Journal
 from hikkoshi.region.ecs.launch import Launcher
+from hikkoshi.region.ecs.naming import TaskNames, Watchers
 from hikkoshi.region.ecs.operations.clusters import ClusterOperations
 from hikkoshi.region.ecs.operations.definitions import DefinitionOperations
 from hikkoshi.region.ecs.operations.deployments import DeploymentOperations
@@ -28,14 +29,14 @@ from hikkoshi.region.ecs.sessions import Door, ExecSessions
 from hikkoshi.region.ecs.shapes import is_counted_running
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.front.port import Caller, Operation
-from hikkoshi.region.ports import LoadBalancers, TaskRuntime
+from hikkoshi.region.ports import LoadBalancers, Names, ServiceRegistries, TaskRuntime
 
 
 class EcsService:
     """`operations()` for the front; `start()` begins scheduling, `close()` ends it.
 
     journal: a file; what an earlier, killed region left in it comes back (restore.py), and closing
-    in order removes it.
+    in order removes it. registries, dns: where running tasks get their names.
 
     All of it runs on the region's event loop. Closing leaves the tasks to the runtime, whose
     `close` kills them.
@@ -48,6 +49,7 @@ class EcsService:
         timers: Timers | None = None, recorder: Recorder | None = None,
         account_id: str = "123456789012", region: str = "ap-northeast-1",
         journal: Path | None = None, door: Door | None = None,
+        registries: ServiceRegistries | None = None, dns: Names | None = None,
     ) -> None:  # fmt: skip
         timers = timers or Timers.as_aws()
         kept = Journal(journal) if journal is not None else None
@@ -57,7 +59,8 @@ class EcsService:
             kept.rewrite(clock.now(), self._store.everything())
         names = Arns(account_id, region)
         self._bus = EventBus(self._store, names, clock)
-        self._store.watcher = self._bus
+        self._task_names = TaskNames(self._store, registries, dns, names)
+        self._store.watcher = Watchers(self._bus, self._task_names)
         launcher = Launcher(
             store=self._store, runtime=runtime, clock=clock, names=names, wake=self._wake
         )
@@ -79,6 +82,7 @@ class EcsService:
             launcher=launcher,
             runtime=runtime,
             balancers=balancers,
+            registries=registries,
             wake=self._wake,
         )
 
@@ -110,6 +114,7 @@ class EcsService:
         """Stop every task and forget everything, as a new account."""
         running = [task.arn for task in self._store.tasks.values() if not task.is_stopped]
         self._store.forget_everything()
+        self._task_names.forget()
         for arn in running:
             self._plane.runtime.stop(arn, code="UserInitiated", reason="The region was reset")
 

@@ -192,6 +192,7 @@ def deployment_shape(
         "rolloutState": deployment.rollout,
         "rolloutStateReason": deployment.rollout_reason,
         **_revision_members(revision),
+        **given(serviceConnectConfiguration=revision.service_connect),
     }
 
 
@@ -255,6 +256,7 @@ def revision_shape(revision: Revision, service: ServiceRecord, store: Store) -> 
         clusterArn=service.cluster_arn,
         loadBalancers=list(revision.load_balancers),
         serviceRegistries=list(revision.service_registries),
+        serviceConnectConfiguration=revision.service_connect,
         containerImages=[
             {"containerName": container["name"], "image": container["image"]}
             for container in definition.document["containerDefinitions"]

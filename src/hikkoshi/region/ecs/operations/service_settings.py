@@ -7,6 +7,7 @@ from typing import Any
 
 from hikkoshi.fargate import limits
 from hikkoshi.region.ecs import arns, errors, lookups
+from hikkoshi.region.ecs.operations.naming import check_registries, check_service_connect
 from hikkoshi.region.ecs.operations.placement import (
     check_network,
     check_platform,
@@ -18,12 +19,10 @@ from hikkoshi.region.front.port import NotImplementedByRegion
 from hikkoshi.region.ports import LoadBalancers
 
 _NOT_HERE = (
-    "serviceConnectConfiguration",
     "volumeConfigurations",
     "vpcLatticeConfigurations",
     "gatewayConnectors",
     "monitoring",
-    "serviceRegistries",
     "placementStrategy",
     "placementConstraints",
 )
@@ -36,15 +35,15 @@ DEPLOYING = (
     "loadBalancers",
     "enableExecuteCommand",
     "propagateTags",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
 )
 
 
 def refuse_what_is_not_here(parameters: dict[str, Any]) -> None:
     """NotImplementedException for what would otherwise be a silent success."""
     for name in _NOT_HERE:
-        value = parameters.get(name)
-        is_off = name == "serviceConnectConfiguration" and value and value.get("enabled") is False
-        if value and not is_off:
+        if parameters.get(name):
             raise NotImplementedByRegion(f"{name} of a service")
     controller = (parameters.get("deploymentController") or {}).get("type", "ECS")
     if controller != "ECS":
@@ -160,7 +159,12 @@ def make_revision(
         load_balancers=check_load_balancers(
             parameters.get("loadBalancers") or [], definition, plane.balancers
         ),
-        service_registries=(),
+        service_registries=check_registries(
+            parameters.get("serviceRegistries") or [], definition, plane.registries
+        ),
+        service_connect=check_service_connect(
+            parameters.get("serviceConnectConfiguration"), definition, cluster
+        ),
         enable_execute_command=bool(parameters.get("enableExecuteCommand")),
         propagate_tags=parameters.get("propagateTags") or "NONE",
         created_at=plane.clock.now(),
@@ -200,6 +204,12 @@ def next_revision(
             definition,
             plane.balancers,
         )
+    if parameters.get("serviceRegistries") is not None:
+        changes["service_registries"] = check_registries(
+            parameters["serviceRegistries"], definition, plane.registries
+        )
+    connect = parameters.get("serviceConnectConfiguration") or current.service_connect
+    changes["service_connect"] = check_service_connect(connect, definition, cluster)
     if parameters.get("enableExecuteCommand") is not None:
         changes["enable_execute_command"] = parameters["enableExecuteCommand"]
     if parameters.get("propagateTags"):
