@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ecs_house import BALANCED, NETWORK, House, definition
 
-from hikkoshi.region.ecs import journal as journals
+from hikkoshi.region import journal as journals
 
 
 async def killed(path: Path, count: int = 3) -> House:

@@ -19,7 +19,7 @@ from hikkoshi.project.load import load_project
 from hikkoshi.region.boot.cleanup import clean_up, find_regions
 from hikkoshi.region.boot.launch import launch
 from hikkoshi.region.boot.settings import LaunchSettings, RegionRecord
-from hikkoshi.region.payload import JOURNAL, payload_of
+from hikkoshi.region.payload import JOURNALS, payload_of
 
 _DIRECTORY = click.argument(
     "directory", type=click.Path(path_type=Path, file_okay=False), required=False
@@ -152,7 +152,8 @@ def down(directory: Path | None, every: bool) -> None:
 def forget(records: Path) -> None:
     """What a killed region would have brought back is not to come back after `down`."""
     with contextlib.suppress(OSError):
-        (records / JOURNAL).unlink(missing_ok=True)
+        for name in JOURNALS:
+            (records / name).unlink(missing_ok=True)
 
 
 @click.command()

@@ -17,6 +17,9 @@ ACCOUNT_ID = "123456789012"
 
 JOURNAL = "control-plane.jsonl"
 """In the directory of records, since the state directory does not outlive a killed region."""
+BALANCERS_JOURNAL = "load-balancers.jsonl"
+"""Beside it, ELBv2's."""
+JOURNALS = (JOURNAL, BALANCERS_JOURNAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from hikkoshi.region.front.fallback import MotoFallback
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
-from hikkoshi.region.payload import JOURNAL, Payload, read_payload
+from hikkoshi.region.payload import BALANCERS_JOURNAL, JOURNAL, Payload, read_payload
 from hikkoshi.region.rds.service import RdsService
 from hikkoshi.region.task.runtime import EcsTaskRuntime
 from hikkoshi.region.task.secrets import BotoSecretStore, MakeClient, region_clients
@@ -121,6 +121,7 @@ class Region:
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
             find_instance=instance_finder(clients),
             find_certificate=certificate_finder(payload.account_id),
+            journal=context.record_directory / BALANCERS_JOURNAL,
         )  # fmt: skip
         cloud_map = CloudMap(payload.account_id, payload.region)
         self.names.zone.add_source(cloud_map)
@@ -204,6 +205,7 @@ class Region:
         undo.add("xray", self.xray.close)
         undo.add("rds", self.rds.close)
         undo.add("elb", self.elb.close)
+        await self.elb.restore()
         undo.add("engine", self.engine.close)
         undo.add("logs", self.logs.close)
         undo.add("runtime", self.runtime.close)

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hikkoshi.region.ecs.journal import Line, restored
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -21,6 +20,7 @@ from hikkoshi.region.ecs.records import (
     TaskRecord,
 )
 from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.journal import Line, restored
 from hikkoshi.region.ports import TaskState
 
 LOST = "The local region was killed, and the task with it."

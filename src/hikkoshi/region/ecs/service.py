@@ -12,7 +12,6 @@ from hikkoshi.model.timers import Timers
 from hikkoshi.region.ecs.actions import Actions
 from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.bus import EventBus
-from hikkoshi.region.ecs.journal import Journal
 from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.naming import TaskNames, Watchers
 from hikkoshi.region.ecs.operations.clusters import ClusterOperations
@@ -29,6 +28,7 @@ from hikkoshi.region.ecs.sessions import Door, ExecSessions
 from hikkoshi.region.ecs.shapes import is_counted_running
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.front.port import Caller, Operation
+from hikkoshi.region.journal import Journal
 from hikkoshi.region.ports import LoadBalancers, Names, ServiceRegistries, TaskRuntime
 
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from hikkoshi.base.clock import Clock
 from hikkoshi.fargate import limits
 from hikkoshi.model.evidence import Recorder
-from hikkoshi.region.ecs.journal import Journal, Line
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -26,6 +25,7 @@ from hikkoshi.region.ecs.records import (
     ServiceRecord,
     TaskRecord,
 )
+from hikkoshi.region.journal import Journal, Line
 
 MAX_STOPPED_TASKS = 2000
 """AWS keeps stopped tasks for an hour; a crash loop must not eat the memory meanwhile."""

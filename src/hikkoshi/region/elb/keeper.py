@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
+import logging
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from hikkoshi.region.elb.balancer import Balancer
 from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer, Rule, TargetGroup
+from hikkoshi.region.elb.restore import changed, everything, held_before, with_sockets
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
+from hikkoshi.region.journal import Journal
 from hikkoshi.region.ports import Names
+
+_log = logging.getLogger(__name__)
 
 _FIRST_ADDRESS = 15
 """Load balancers get the gateway's address plus this and up (10.0.0.16 …)."""
@@ -41,8 +47,10 @@ class Keeper:
         names: Names,
         balancer: Balancer,
         find_certificate: FindCertificate | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._find_certificate = find_certificate
+        self._journal = journal
         self.holdings = Holdings()
         self.balancer = balancer
         self._ground = ground
@@ -58,8 +66,41 @@ class Keeper:
             altered = alter(self.holdings)
             if _is_structural(self.holdings, altered):
                 await self.balancer.apply(altered)
+            if self._journal is not None:
+                for line in changed(self.holdings, altered):
+                    self._journal.write(time.time(), *line)
             self.holdings = altered
+            if self._journal is not None and self._journal.is_long:
+                self._journal.rewrite(time.time(), everything(altered))
             return altered
+
+    async def restore(self) -> None:
+        """Hold again what a region that was killed held: under the same names, addresses and, if
+        they are free, ports. Called once, while nothing is held."""
+        if self._journal is None:
+            return
+        held = held_before(self._journal.read())
+        first = int(ipaddress.IPv4Address(self._ground.gateway)) + _FIRST_ADDRESS
+        for balancer in held.load_balancers.values():
+            given = int(ipaddress.IPv4Address(balancer.address)) - first + 1
+            self._addresses_given = max(self._addresses_given, given)
+            await self._ground.add_address(balancer.address)
+            self._names.set(balancer.dns_name.lower(), [balancer.address])
+        numbers = [group.number for group in held.target_groups.values()]
+        self._groups_numbered = max([self._groups_numbered, *numbers])
+        sockets: dict[str, tuple[int, int, int]] = {}
+        try:
+            for listener in held.listeners.values():
+                address = held.load_balancers[listener.load_balancer_arn].address
+                sockets[listener.arn] = await self.open_sockets(
+                    address, listener.port, wanted_door=listener.door_port
+                )
+            await self.change(lambda _: with_sockets(held, sockets))
+        except AwsError as error:
+            _log.error("the load balancers of the killed region do not come back: %s", error)
+            for door_fd, _, inside_fd in sockets.values():
+                await self.close_sockets(door_fd, inside_fd)
+        self._journal.rewrite(time.time(), everything(self.holdings))
 
     def find(self, kind: str, arn: str) -> Any:
         """The thing of this ARN, or AWS's NotFound."""
@@ -115,8 +156,11 @@ class Keeper:
     def forget_name(self, dns_name: str) -> None:
         self._names.remove(dns_name.lower())
 
-    async def open_sockets(self, address: str, port: int) -> tuple[int, int, int]:
-        """(door's descriptor, door's port on the host, descriptor of the socket inside)."""
+    async def open_sockets(
+        self, address: str, port: int, *, wanted_door: int | None = None
+    ) -> tuple[int, int, int]:
+        """(door's descriptor, door's port on the host, descriptor of the socket inside). The
+        door gets the listener's own port, or the wanted one, if that is free."""
         inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -127,7 +171,7 @@ class Keeper:
             what = f"the local region cannot listen at {address}:{port}: {error.strerror}"
             raise AwsError("InvalidConfigurationRequest", what) from error
         try:
-            door_fd, door_port = await self._ground.open_door(port)
+            door_fd, door_port = await self._ground.open_door(wanted_door or port)
         except BaseException:
             inside.close()
             raise
@@ -142,6 +186,9 @@ class Keeper:
 
     async def close(self) -> None:
         await self.balancer.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         for listener in self.holdings.listeners.values():
             await self.close_sockets(listener.door_fd, listener.inside_fd)
 

@@ -16,6 +16,7 @@ from hikkoshi.region.elb.listeners import ListenerCalls
 from hikkoshi.region.elb.target import NOT_REGISTERED
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.front.port import Operation
+from hikkoshi.region.journal import Journal
 from hikkoshi.region.ports import Names, TargetHealth
 
 
@@ -26,6 +27,8 @@ class ElbService:
     find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
     find_instance: an EC2 instance's address; without it no instance can be a target.
     find_certificate: from ACM; without it there is no HTTPS.
+    journal: a file; `restore` brings back what a killed region left in it (restore.py), and closing
+    in order removes it.
     """
 
     name = "elbv2"
@@ -42,6 +45,7 @@ class ElbService:
         find_instance: FindInstance | None = None,
         find_certificate: FindCertificate | None = None,
         binary: str | None = None,
+        journal: Path | None = None,
     ) -> None:
         balancer = Balancer(
             instance=ground.region_instance(),
@@ -52,7 +56,11 @@ class ElbService:
             recorder=recorder or NoRecorder(),
         )
         self._keeper = Keeper(
-            ground=ground, names=names, balancer=balancer, find_certificate=find_certificate
+            ground=ground,
+            names=names,
+            balancer=balancer,
+            find_certificate=find_certificate,
+            journal=Journal(journal) if journal is not None else None,
         )
         self._groups = TargetGroupCalls(self._keeper, find_instance)
         self.metrics = LoadBalancerMetrics(self._keeper, balancer.meter)
@@ -92,6 +100,9 @@ class ElbService:
         if not self.has_target_group(target_group_arn):
             return None
         return await self._keeper.balancer.request_count(self._keeper.group(target_group_arn))
+
+    async def restore(self) -> None:
+        await self._keeper.restore()
 
     async def close(self) -> None:
         """End HAProxy and close the sockets, at once."""
