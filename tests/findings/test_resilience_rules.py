@@ -19,20 +19,21 @@ NAME = "app.cluster-x.ap-northeast-1.rds.amazonaws.com"
 
 
 def failed_over(
-    run, *, is_bad=lambda t: False, t_end=25, opened=lambda t: 10 + t, sessions=lambda t: 10
-):
+    run, *, is_bad=lambda t: False, t_end=25, opened=lambda t: 10 + t, sessions=lambda t: 10,
+    sampled_at=lambda t: True, load_end=None, recovered=None,
+):  # fmt: skip
     """A fault at 5 s; the writer was `a`, and is `b` from 7 s."""
     run.trial("failover", 0, t_end)
-    run.row("faults", trial="failover", name="f", t_injected=5, proof="seen")
+    run.row("faults", trial="failover", name="f", t_injected=5, t_recovered=recovered, proof="seen")
     run.row("task_events", t=0, task="x", last_status="RUNNING", address="10.0.1.3")
     for k in range(t_end * 2):
         t = k / 2
         role = {"a": "writer", "b": "reader"} if t < 7 else {"a": "reader", "b": "writer"}
-        for name in ("a", "b"):
+        for name in ("a", "b") if sampled_at(t) else ():
             run.row("database", t=t, instance=name, role=role[name], deadlocks=0,
                     sessions=sessions(t) if name == "a" else 10)  # fmt: skip
         run.row("network", t=t, task="x", family="app", opened=int(opened(t)), failed=0)
-    for k in range(t_end * 20):
+    for k in range((load_end or t_end) * 20):
         t = k / 20
         status = 500 if is_bad(t) else 200
         run.row("requests", trial="failover", t_intended=t, latency_s=0.01, status=status)
@@ -56,6 +57,21 @@ def certainty(answer):
 def test_requests_long_after_a_failover(made_run, is_bad, t_end, expected):
     failed_over(made_run, is_bad=is_bad, t_end=t_end)
     assert certainty(made_run.judge_by(does_not_reconnect_after_failover)) is expected
+
+
+@pytest.mark.parametrize(
+    ("recovered", "is_judged"),
+    [(7.5, True), (None, False)],  # None: nothing tells that the service came back
+)
+def test_a_late_sample_of_the_writer_does_not_undo_what_the_requests_saw(
+    made_run, recovered, is_judged
+):
+    failed_over(
+        made_run, is_bad=lambda t: 5 < t < 7.5, t_end=12, load_end=9, recovered=recovered,
+        sampled_at=lambda t: t < 5 or t > 9,
+    )  # fmt: skip
+    answer = made_run.judge_by(does_not_reconnect_after_failover)
+    assert isinstance(answer, NotJudged) is not is_judged
 
 
 def test_a_load_that_ended_too_early_is_not_judged(made_run):

@@ -277,3 +277,10 @@ def test_the_command(tmp_path):
     assert hikkoshi("lint", tmp_path / "s.json").code == 0
     assert hikkoshi("lint", tmp_path / "s.json", "--strict").code == 1
     assert hikkoshi("lint", tmp_path / "s.json", "--ignore", "nonsense").code == 2
+
+
+def test_the_name_of_a_file_cannot_steer_the_terminal(tmp_path):
+    (tmp_path / "a\nb\x1b[2J.json").write_text("{")
+    said = Command(tmp_path / "home")("lint", tmp_path / "a\nb\x1b[2J.json")
+    assert said.code == 1
+    assert "a\\nb\\x1b[2J.json:1:2: error: " in said.out

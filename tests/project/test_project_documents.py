@@ -97,3 +97,19 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
         read_document(tmp_path / "ecs-taskdef.json", named_by="hikkoshi.yaml")
     assert "hikkoshi.yaml names" in caught.value.what
     assert "ecs-task-def.json" in str(caught.value.fix)
+
+
+def test_a_few_aliases_that_stand_for_billions_of_items(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(BadInput, match="aliases counted each time"):
+        read_document(path)
+
+
+def test_yaml_nested_beyond_all_reason(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("[" * 20_000)
+    with pytest.raises(BadInput, match=r"deep\.yaml: not YAML: maximum recursion depth"):
+        read_document(path)

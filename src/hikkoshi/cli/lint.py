@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import hikkoshi
+from hikkoshi.base.text import one_line, printable
 from hikkoshi.lint.complaint import Complaint, Severity
 from hikkoshi.lint.files import Linted, lint_paths
 from hikkoshi.lint.github import to_annotation
@@ -61,7 +62,7 @@ def _text(linted: Linted) -> None:
     for complaint in linted.complaints:
         click.echo(_line(complaint))
         if complaint.fix:
-            click.echo(f"  fix: {complaint.fix}")
+            click.echo(f"  fix: {printable(complaint.fix)}")
     counts = {s: sum(c.severity is s for c in linted.complaints) for s in Severity}
     said = ", ".join(f"{n} {s.value}{'s' * (n != 1)}" for s, n in counts.items() if n)
     number = len(linted.files)
@@ -72,7 +73,8 @@ def _text(linted: Linted) -> None:
 
 def _line(complaint: Complaint) -> str:
     severity = click.style(complaint.severity.value, fg=_COLOURS[complaint.severity], bold=True)
-    return f"{complaint.place}: {severity}: {complaint.message} [{complaint.rule}]"
+    place = one_line(str(complaint.place))
+    return f"{place}: {severity}: {printable(complaint.message)} [{complaint.rule}]"
 
 
 def _json(linted: Linted) -> None:

@@ -28,7 +28,7 @@ def load_experiment(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text("utf-8")
         found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"cannot be read: {error}", where=str(file), fix="name a file") from error
     if not isinstance(found, dict):
         raise BadInput("not an experiment: no object", where=str(file), fix="it has title, method")

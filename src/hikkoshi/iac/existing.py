@@ -102,7 +102,7 @@ def _read_template(path: Path) -> Any:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise BadInput(str(error.problem), where=place) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"not YAML: {error}", where=str(path)) from error
 
 

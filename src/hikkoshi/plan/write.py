@@ -23,7 +23,7 @@ def read_answers(path: Path) -> dict[str, str]:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"the answers cannot be read: {error}", where=str(path)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"the answers are no YAML: {error}", where=str(path)) from error
     if data is None:
         return {}

@@ -80,6 +80,10 @@ def parse_document(path: Path, text: str) -> Document:
     return read_yaml(path, text)
 
 
+MOST_KEYS = 100_000
+"""Own cut: a handful of lines of aliases can stand for billions of items."""
+
+
 def read_yaml(path: Path, text: str) -> Document:
     """BadInput with line and column for what is not YAML, or has a key twice."""
     try:
@@ -97,7 +101,7 @@ def read_yaml(path: Path, text: str) -> Document:
         if "\t" in text:
             hint = "YAML does not take tabs for indentation; use spaces"
         raise BadInput(str(error.problem or error.context), where=place, fix=hint) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"not YAML: {error}", where=str(path)) from error
 
 
@@ -111,6 +115,12 @@ def _walk(
 ) -> None:
     if depth > 60:
         raise BadInput("nested more than 60 deep", where=f"{path}:{node.start_mark.line + 1}")
+    if len(places) > MOST_KEYS:
+        raise BadInput(
+            f"more than {MOST_KEYS} keys and items, aliases counted each time",
+            where=f"{path}:{node.start_mark.line + 1}",
+            fix="write less of it by aliases (*name)",
+        )
     places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()

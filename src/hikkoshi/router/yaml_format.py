@@ -37,7 +37,7 @@ class _Reader:
             raise BadInput(
                 f"could not open the configuration file: {error.strerror}", where=str(path)
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f":{mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or error

@@ -47,7 +47,7 @@ def load_survey(path: Path) -> Survey:
             where=str(path),
             fix="make one: hikkoshi survey --host ssh://user@host -o survey.json",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"this is no survey: {error}", where=str(path), fix="make it anew: hikkoshi survey"
         ) from error

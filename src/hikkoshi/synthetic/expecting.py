@@ -67,7 +67,7 @@ def _schema(member: Marked) -> Any:
         try:
             text = path.read_text("utf-8")
             schema = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
             raise member.wrong(
                 f"the schema {path} cannot be read: {error}", "name a file of JSON or YAML"
             ) from error

@@ -34,7 +34,7 @@ class Marked:
         """The whole node as plain Python values."""
         try:
             return _Constructor().construct_document(self.node)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise self.wrong(f"not a plain value: {_problem(error)}", "write plain YAML") from error
 
     def pairs(self, known: Iterable[str] | None = None) -> dict[str, Marked]:
@@ -86,7 +86,7 @@ def read_marked(text: str, file: str) -> Marked:
     """BadInput with line and column when it is not YAML."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise BadInput(

@@ -68,7 +68,10 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     seen = aftermath(answers, fault.t_injected, moved[0])
     if seen.late < LEAST_REQUESTS:
         # The trial ends when no request fails any more: then nothing is late.
-        return _of_a_short_trial(answers, moved[0], seen.share_before)
+        # Requests that were answered again tell that the writer is back before a sample may: one is
+        # taken every half second, and later than that when the machine is busy.
+        back = min(moved[0], fault.t_recovered or moved[0])
+        return _of_a_short_trial(answers, back, seen.share_before)
     level = seen.certainty
     if level is None:
         return None

@@ -71,7 +71,7 @@ def _read(text: str, where: str) -> dict[str, Any]:
         raise BadInput(
             f"not JSON: {error.msg}", where=f"{where}:{error.lineno}", fix=_FIX
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
         raise BadInput(

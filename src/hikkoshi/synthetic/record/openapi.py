@@ -23,7 +23,7 @@ def from_openapi(text: str, file: str) -> Drafts:
     with the status of its first success and the schema of its answer."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"neither JSON nor YAML: {error}", where=file, fix="correct it") from error
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise BadInput("not an OpenAPI document: no paths", where=file, fix="it has paths:")
