@@ -4,7 +4,9 @@ moves a terminal's cursor."""
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 
 import click
 import pytest
@@ -60,3 +62,18 @@ def test_an_error_cannot_steer_the_terminal(failing):
 )
 def test_printable(text, shown):
     assert printable(text) == shown
+
+
+def test_a_locale_that_lacks_a_character_loses_nothing(monkeypatch):
+    @click.command()
+    def says():
+        print("p99 – 引越し")
+
+    kept = io.BytesIO()
+    monkeypatch.setattr(module, "cli", says)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(kept, encoding="ascii"))
+    with pytest.raises(SystemExit) as ended:
+        module.main([])
+    sys.stdout.flush()
+    assert ended.value.code == 0
+    assert kept.getvalue() == b"p99 \\u2013 \\u5f15\\u8d8a\\u3057\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,7 @@ def test_ecspressos_files_are_read_as_they_are(tmp_path):
 
 def test_hikkoshis_own_files_are_read():
     home = read_home(GENBA, {}, no_access)
+    assert home.region == "ap-northeast-1"
     assert (home.cluster, home.service, home.main_container) == ("genba", "genba", "genba")
     assert home.service_definition["desiredCount"] == 2
 
@@ -170,3 +172,11 @@ def test_what_cannot_be_is_refused_before_aws_is_asked(tmp_path, spoil, says):
     with pytest.raises(BadInput) as caught:
         read_home(tmp_path, {"TAG": "7"}, no_access)
     assert says in str(caught.value)
+
+
+def test_a_region_that_the_file_does_not_name_is_left_to_the_environment(tmp_path):
+    """A default would send a deploy to the wrong region of the right account."""
+    copied = shutil.copytree(GENBA, tmp_path / "after", ignore=shutil.ignore_patterns(".hikkoshi"))
+    file = copied / "hikkoshi.yaml"
+    file.write_text(file.read_text().replace("region: ap-northeast-1\n", ""))
+    assert read_home(copied, {}, no_access).region == ""

@@ -32,6 +32,8 @@ from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun, DeadlinePassed
 
 THROTTLED_S = 120.0
 """How long a call that AWS throttles is tried again."""
+# A proxy of the environment's knows nothing of this machine's own ports.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Any key will do for the local region; these are never real ones.
 _LOCAL_KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
@@ -57,6 +59,10 @@ class Access:
             raise BadInput(
                 str(error), where="--profile", fix="`aws configure list-profiles` lists them"
             ) from error
+        except BotoCoreError as error:
+            raise BadInput(
+                str(error), fix="correct ~/.aws/config, or what AWS_CONFIG_FILE names"
+            ) from error
         if not found.region_name:
             raise BadInput(
                 "no AWS region is configured",
@@ -74,6 +80,7 @@ class Access:
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=8,
+            proxies={} if self.is_local else None,
         )
         if self.endpoint is not None:
             return boto3.client(
@@ -85,7 +92,13 @@ class Access:
             )
         if not self._session:
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
-        return self._session[0].client(service, config=config)
+        try:
+            return self._session[0].client(service, config=config)
+        except (BotoCoreError, ValueError) as error:  # ValueError: what is no URL
+            raise BadInput(
+                f"no client of {service} can be made: {error}",
+                fix="look at the region's name and at AWS_ENDPOINT_URL",
+            ) from error
 
     def ask(self, path: str, body: dict[str, Any] | None = None, timeout_s: float = 30.0) -> Any:
         """A call under `/_hikkoshi/`, of a local region only: GET without a body, else POST; JSON
@@ -99,7 +112,7 @@ class Access:
             method="GET" if body is None else "POST",
         )
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            with _DIRECT.open(request, timeout=timeout_s) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             text = error.read(2000).decode("utf-8", "replace")

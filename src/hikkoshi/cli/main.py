@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import signal
 import sys
 import traceback
@@ -127,6 +128,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run, and exit: HikkoshiError to its own code, Ctrl-C and SIGTERM to 130 and 143."""
+    for stream in (sys.stdout, sys.stderr):
+        # In a locale that lacks a character it is shown by its number; nothing is lost to it.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     received: list[int] = []
 
     def on_signal(number: int, frame: Any) -> None:

@@ -62,8 +62,10 @@ class Reader:
             if how.embedded is not None
             for source, inside in how.embedded.copy.items()
         }
+        # What the file does not say is the profile's or AWS_REGION's to say, never a default's.
+        region = settings.region if "region" in document.data else ""
         return Home(
-            directory, configuration, settings.region, settings.cluster, name, task.data,
+            directory, configuration, region, settings.cluster, name, task.data,
             service.data, router_configurations=copies, local_images=frozenset(settings.images),
             database=settings.database.cluster if settings.database else None,
         )  # fmt: skip

@@ -100,7 +100,7 @@ def read_marked(text: str, file: str) -> Marked:
     return Marked(node, file)
 
 
-def _problem(error: yaml.YAMLError) -> str:
+def _problem(error: Exception) -> str:
     return str(getattr(error, "problem", None) or error)
 
 

@@ -153,7 +153,10 @@ class BotoSecretStore:
 def region_clients(endpoint_url: str) -> MakeClient:
     """Clients of the local region's own API; it takes any credentials."""
     session = boto3.Session(aws_access_key_id="hikkoshi", aws_secret_access_key="hikkoshi")
-    config = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+    # proxies: none, whatever the environment says; the region's API is no one else's to reach.
+    config = Config(
+        connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2}, proxies={}
+    )
 
     def make(service: str, region: str) -> Any:
         return session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
