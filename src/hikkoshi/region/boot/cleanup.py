@@ -12,6 +12,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hikkoshi.region.boot.docker_socket import remove_from_docker
 from hikkoshi.region.boot.settings import GROUND, LOCK_FILE, RECORD_FILE, RegionRecord, read_record
 
 _KILL_DEADLINE_S = 10.0
+_REMOVERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,4 +192,19 @@ def remove_tree(directory: Path) -> None:
 
     if directory.is_symlink() or not directory.exists():
         return
+    _remove_files(directory)
     shutil.rmtree(directory, onerror=retry)
+
+
+def _remove_files(directory: Path) -> None:
+    """Several at a time: a disk that is told of each freed block answers one removal in 3 ms, and a
+    database has thousands of files. What cannot be removed is left to its caller."""
+    files = [f"{top}/{name}" for top, _, names in os.walk(directory) for name in names]
+
+    def remove(path: str) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+
+    with ThreadPoolExecutor(_REMOVERS) as pool:
+        for _ in pool.map(remove, files):
+            pass
