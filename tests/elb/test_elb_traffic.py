@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from elb_house import Backend, House, wait_until
@@ -329,10 +330,43 @@ def test_a_haproxy_that_dies_is_replaced(house: House, backends: Make) -> None:
     assert get(port)[:2] == (200, "a")
 
 
+def rows_of(house: House, table: str) -> list[dict[str, Any]]:
+    return [row for row in house.recorder.rows if row["table"] == table]
+
+
 def test_targets_are_recorded(house: House, backends: Make) -> None:
     group, _, _ = serving(house, backends("a"))
-    wait_until(lambda: any(row["healthy"] == 1 for row in house.recorder.rows), "a healthy row")
-    assert house.recorder.rows[0] | {"t": 0} == {
+    wait_until(
+        lambda: any(row["healthy"] == 1 for row in rows_of(house, "targets")), "a healthy row"
+    )
+    assert rows_of(house, "targets")[0] | {"t": 0} == {
         "table": "targets", "t": 0, "target_group": group,
         "healthy": 0, "unhealthy": 0, "initial": 1, "draining": 0,
     }  # fmt: skip
+
+
+def test_counters_of_each_target_and_of_the_group_are_recorded(
+    house: House, backends: Make
+) -> None:
+    slow, other = backends("slow"), backends("other")
+    group, _, port = serving(house, slow, other)
+    assert {get(port)[1] for _ in range(4)} == {"slow", "other"}
+    threads = [threading.Thread(target=get, args=(port, "/wait")) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+
+    def at_work(target: str | None) -> list[int]:
+        return [r["at_work"] for r in rows_of(house, "balancer") if r["target"] == target]
+
+    names = [f"127.0.0.1:{backend.port}" for backend in (slow, other)]
+    try:
+        wait_until(lambda: at_work(None)[-1:] == [6], "a row with six at work")
+        assert [at_work(name)[-1] for name in names] == [3, 3]
+    finally:
+        for backend in (slow, other):
+            backend.gate.set()
+        for thread in threads:
+            thread.join(10)
+    wait_until(lambda: at_work(None)[-1] == 0, "a row with none at work")
+    last = [row for row in rows_of(house, "balancer") if row["target"] is None][-1]
+    assert (last["target_group"], last["responses"], last["queued"]) == (group, 10, 0)

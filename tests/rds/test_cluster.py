@@ -71,6 +71,9 @@ def test_samples_count_the_application_and_not_ourselves(pair: House) -> None:
             return bool(last) and (last[0]["connections"], last[0]["idle_in_transaction"]) == (2, 1)
 
         wait_until(seen, "a sample with two connections, one idle in transaction")
+        clients = [row for row in pair.rows.of("database_clients") if row["connections"] == 2]
+        assert {(row["client"], row["active"]) for row in clients} == {("127.0.0.1", 0)}
+        assert clients[-1]["idle_in_transaction"] == 1
     row = pair.rows.of("database")[-1]
     assert row["max_connections"] == 450
 
