@@ -192,6 +192,15 @@ def at_work_by_target(store: EvidenceStore, window: Window) -> dict[str, float]:
     return {str(address): float(mean) for address, mean in rows}
 
 
+def busy_samples(store: EvidenceStore, window: Window, share: float) -> float | None:
+    """Share of the window's samples in which the machine was at least that busy; None without."""
+    row = store.rows(
+        "SELECT avg((busy_share >= ?)::INT) FROM machine WHERE t BETWEEN ? AND ?",
+        [share, window.t_start, window.t_end],
+    )[0]
+    return None if row[0] is None else float(row[0])
+
+
 def cpu_share(store: EvidenceStore, window: Window) -> float | None:
     """The busiest task's CPU in the window as a share of its limit; None without samples."""
     rows = store.rows(

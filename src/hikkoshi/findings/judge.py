@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows, windows_of
-from hikkoshi.findings.registry import CAUSES, RULES
+from hikkoshi.findings.machine import how_busy, lowered, not_clean
+from hikkoshi.findings.registry import CAUSES, IN_TIME, NEED_THE_PROCESSOR, RULES
 from hikkoshi.findings.rule import Rule, why_not
 from hikkoshi.model.findings import Certainty, Consequence, Finding, Judgement, NotJudged
 
@@ -24,6 +25,7 @@ def judge(
     not_judged: list[NotJudged] = []
     clean: list[str] = []
     meta = evidence.meta()
+    busy = how_busy(evidence, within)
     for rule in rules:
         answer = why_not(rule.NAME, rule.APPLIES, meta) or rule.judge(evidence, within)
         if isinstance(answer, NotJudged):
@@ -32,8 +34,12 @@ def judge(
             findings.append(answer)
         elif answer:
             findings.extend(answer)
+        elif busy is not None and rule.NAME in NEED_THE_PROCESSOR:
+            not_judged.append(not_clean(rule.NAME, busy))
         else:
             clean.append(rule.NAME)
+    if busy is not None:
+        findings = [lowered(one, busy) if one.rule in IN_TIME else one for one in findings]
     causes, consequences = gather(findings)
     causes.sort(key=lambda finding: _ORDER[finding.certainty])
     return Judgement(tuple(causes), tuple(not_judged), tuple(clean), tuple(consequences))

@@ -78,6 +78,20 @@ OF_A_START: tuple[Rule, ...] = (binds_localhost, starts_slower_than_its_health_c
                                 is_killed_for_memory)  # fmt: skip
 """Rules that can tell why a service never came up, before any trial."""
 
+IN_TIME = frozenset(
+    rule.NAME
+    for rule in (
+        holds_connections_idle_in_transaction, waits_for_the_pool, holds_locks_long,
+        grows_in_memory, leaks_file_descriptors, starts_slower_than_its_health_check,
+        does_not_reconnect_after_failover, collapses_past_the_knee, queues_without_bound,
+    )
+)  # fmt: skip
+"""Rules whose numbers grow when all wait for the machine: how long something lasts, how many
+requests are under way, and what those hold."""
+
+NEED_THE_PROCESSOR = frozenset({saturates_task_cpu.NAME, is_throttled.NAME})
+"""Rules that see nothing in a task that did not get the processor it asked for."""
+
 _HURT_ALL = (
     saturates_task_cpu.NAME,
     opens_a_connection_for_each_request.NAME,

@@ -172,6 +172,8 @@ TABLES: dict[str, dict[str, str]] = {
         "memory_limit_bytes": "BIGINT",
         "memory_is_enforced": "BOOLEAN",
     },
+    # The whole machine: share of its processors' time that was not idle since the row before.
+    "machine": {"t": "DOUBLE", "processors": "INTEGER", "busy_share": "DOUBLE"},
     # A line that a container wrote, and what became of it.
     "logs": {
         "t": "DOUBLE",

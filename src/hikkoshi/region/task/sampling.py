@@ -10,6 +10,7 @@ from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.engine.port import SandboxUsage, Usage
 from hikkoshi.region.ports import UsageSample
+from hikkoshi.region.task import machine
 from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
 from hikkoshi.region.task.proc import listening_of, opens_of
@@ -19,7 +20,8 @@ MAX_SHARE = 0.03
 
 
 class Sampler:
-    """Rows for `usage` and `task_usage`, and the samples that the metadata endpoint tells."""
+    """Rows for `machine`, `usage` and `task_usage`, and the samples that the metadata endpoint
+    tells."""
 
     def __init__(
         self,
@@ -33,10 +35,12 @@ class Sampler:
         self._clock = clock
         self._every_s = every_s
         self._listening: dict[str, set[tuple[str, int]]] = {}
+        self._ticks = machine.read()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            self.sample_machine()
             tasks = tuple(self._tasks())
             spent_s = 0.0
             for task in tasks:
@@ -57,6 +61,15 @@ class Sampler:
         except Exception as error:  # one task's fault must not end the sampling of all
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"task {task.order.task_id} was not sampled", "exception": error}
+            )
+
+    def sample_machine(self) -> None:
+        ticks = machine.read()
+        share = machine.busy_share(self._ticks, ticks)
+        self._ticks = ticks
+        if share is not None:
+            self._recorder.record(
+                "machine", t=self._clock.now(), processors=ticks.processors, busy_share=share
             )
 
     def sample(self, task: TaskLife) -> None:
