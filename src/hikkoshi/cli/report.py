@@ -11,6 +11,7 @@ from rich.console import Console
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.cli.places import runs
 from hikkoshi.evidence.store import EvidenceStore
+from hikkoshi.report.github import to_github
 from hikkoshi.report.html import render_html
 from hikkoshi.report.json import from_json, to_json
 from hikkoshi.report.junit import to_junit
@@ -20,14 +21,24 @@ from hikkoshi.report.terminal import show
 @click.command()
 @click.argument("run", required=False)
 @click.option("--open", "is_opened", is_flag=True, help="Open report.html in the browser.")
-@click.option("--json", "is_json", is_flag=True, help="Print the verdict document, nothing else.")
+@click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["terminal", "json", "junit", "github"]),
+    default="terminal",
+    show_default=True,
+    help="json: the verdict document; junit: XML for CI; github: annotations of GitHub Actions.",
+)
 @click.option(
     "--junit",
     "junit_file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the outcome as JUnit XML to this file.",
 )
-def report(run: str | None, is_opened: bool, is_json: bool, junit_file: Path | None) -> None:
+def report(
+    run: str | None, is_opened: bool, is_json: bool, shape: str, junit_file: Path | None
+) -> None:
     """Show the outcome of RUN: trials, findings, verdict, and where report.html is.
 
     RUN is a run's directory, its id, or a project's directory (then its latest run). Without RUN:
@@ -46,8 +57,8 @@ def report(run: str | None, is_opened: bool, is_json: bool, junit_file: Path | N
     verdict = from_json(_read(document), where=str(document))
     if junit_file is not None:
         _write(junit_file, to_junit(verdict))
-    if is_json:
-        click.echo(to_json(verdict), nl=False)
+    if shape != "terminal":
+        click.echo(_DOCUMENTS[shape](verdict), nl=False)
         if not is_opened:
             return
     page = directory / "report.html"
@@ -55,7 +66,7 @@ def report(run: str | None, is_opened: bool, is_json: bool, junit_file: Path | N
     if not page.exists() and evidence.exists():
         with EvidenceStore.open(evidence) as store:
             _write(page, render_html(verdict, store))
-    if not is_json:
+    if shape == "terminal":
         show(Console(), verdict, str(page) if page.exists() else None)
     if is_opened:
         if not page.exists():
@@ -66,6 +77,16 @@ def report(run: str | None, is_opened: bool, is_json: bool, junit_file: Path | N
             )
         if not webbrowser.open(page.absolute().as_uri()):
             raise CannotRun("no browser could be started", fix=f"open {page} yourself")
+
+
+_DOCUMENTS = {"json": to_json, "junit": to_junit, "github": to_github}
+
+
+def evidence_of(run: str | None, here: Path) -> Path:
+    """The evidence of a run, by whatever names one, or by the path of the file itself."""
+    if run is not None and run.endswith(".duckdb"):
+        return here / run
+    return find_run(run, here) / "evidence.duckdb"
 
 
 def find_run(run: str | None, here: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import duckdb
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.model.evidence import SCHEMA_VERSION, TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    has_more: bool
 
 
 class EvidenceStore:
@@ -41,7 +49,7 @@ class EvidenceStore:
         connection.execute("SET threads = 2; SET enable_external_access = false;")
         store = EvidenceStore(connection, path)
         store._check_version()
-        store._complete()
+        store.complete()
         return store
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -50,6 +58,31 @@ class EvidenceStore:
     def named_rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """As `rows`, with parameters by name ($name)."""
         return self._connection.execute(sql, dict(parameters)).fetchall()
+
+    def ask(self, sql: str, most: int | None = None) -> Answer:
+        """The answer to one statement that a user wrote: at most `most` rows. BadInput for what
+        DuckDB does not take."""
+        try:
+            statements = self._connection.extract_statements(sql)
+            if len(statements) != 1:
+                raise BadInput(
+                    f"{len(statements)} statements were given", fix="ask one question at a time"
+                )
+            # So that the statement cannot take back what `open` denied.
+            self._connection.execute("SET lock_configuration = true")
+            cursor = self._connection.execute(statements[0])
+            if cursor.description is None:
+                return Answer((), [], False)
+            columns = tuple(str(column[0]) for column in cursor.description)
+            rows = cursor.fetchall() if most is None else cursor.fetchmany(most + 1)
+        except duckdb.Error as error:
+            raise BadInput(
+                f"the evidence cannot answer: {error}",
+                where=str(self.path),
+                fix="docs/evidence.md has the tables; SHOW TABLES and DESCRIBE spans work too",
+            ) from error
+        kept = rows if most is None else rows[:most]
+        return Answer(columns, kept, len(rows) > len(kept))
 
     def meta(self) -> dict[str, str]:
         """Facts about the run as text; the keys are in docs/evidence.md."""
@@ -68,7 +101,7 @@ class EvidenceStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _complete(self) -> None:
+    def complete(self) -> None:
         """An older run lacks tables and columns that came later: they are there, and empty, for
         this connection alone; the file stays as it is."""
         held: dict[str, set[str]] = {}
