@@ -49,9 +49,12 @@ def report(
       hikkoshi report
       hikkoshi report examples/genba/after --open
       hikkoshi report 20201123T040000Z-1a2b --json
+      hikkoshi report --format github
+      hikkoshi report --format junit > verdict.xml
 
     Exit codes: 0 shown, whatever the verdict is; 2 wrong use or no such run, 3 could not run.
     """
+    shape = "json" if is_json else shape
     directory = find_run(run, Path.cwd())
     document = directory / "verdict.json"
     verdict = from_json(_read(document), where=str(document))
