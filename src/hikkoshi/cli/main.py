@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "report": ("hikkoshi.cli.report", "report", "Show the report of a run."),
         "tune": ("hikkoshi.cli.tune", "tune", "Say which sizes and timings meet the limits."),
         "compare": ("hikkoshi.cli.compare", "compare", "Compare two runs: what is better, worse."),
+        "watch": ("hikkoshi.cli.watch", "watch", "Watch a region or rehearsal in the browser."),
         "query": ("hikkoshi.cli.query", "query", "Ask the evidence of a run with SQL."),
         "evidence": ("hikkoshi.cli.evidence", "evidence", "Export evidence: Parquet, CSV."),
         "explain": ("hikkoshi.cli.explain", "explain", "Explain a rule: what it sees, the cure."),

@@ -81,17 +81,15 @@ def _load(
     service: str,
     meta: Mapping[str, str],
 ) -> None:
-    connection.execute("CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
+    create_tables(connection)
     skipped: dict[str, int] = {}
-    for table, columns in TABLES.items():
-        declared = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        connection.execute(f'CREATE TABLE "{table}" ({declared})')
+    for table in TABLES:
         files = [Path(directory) / f"{table}.jsonl" for directory in record_dirs]
         if table == "requests":
             files += [Path(file) for file in load_files]
         for file in files:
             if file.exists() and file.stat().st_size:
-                lost = _load_file(connection, table, file)
+                lost = load_file(connection, table, file)
                 skipped[table] = skipped.get(table, 0) + lost
     facts = {
         **meta,
@@ -103,8 +101,18 @@ def _load(
     connection.executemany("INSERT INTO meta VALUES (?, ?)", sorted(facts.items()))
 
 
-def _load_file(connection: duckdb.DuckDBPyConnection, table: str, file: Path) -> int:
-    """Rows of one file that were skipped because they could not be read."""
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """All tables of the schema, empty, and `meta`."""
+    connection.execute("CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
+    for table, columns in TABLES.items():
+        declared = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        connection.execute(f'CREATE TABLE "{table}" ({declared})')
+
+
+def load_file(connection: duckdb.DuckDBPyConnection, table: str, file: Path) -> int:
+    """Add the rows of one file; how many of them were skipped because they could not be read.
+
+    file: JSON lines, or, by its suffix, CSV; plain or .gz."""
     columns = TABLES[table]
     before = _count(connection, table)
     present = list(columns)

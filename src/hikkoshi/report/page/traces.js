@@ -436,7 +436,10 @@
     fill(); render(); drawMap(); follow(true);
     const update = fresh => {
       data = fresh;
-      fill(); render(); drawMap();
+      drawMap();
+      // Who is at a row of the list with the keyboard keeps it.
+      if (list.contains(document.activeElement)) return;
+      fill(); render();
     };
     return { update, waterfall, find };
   };
