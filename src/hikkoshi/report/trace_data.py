@@ -8,7 +8,7 @@ start and members count from the trace's start; sql and cause are -1 where there
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -16,12 +16,19 @@ import msgspec
 
 from hikkoshi.evidence.service_map import Edge, service_map
 from hikkoshi.evidence.store import EvidenceStore
-from hikkoshi.evidence.traces import Trace, Why, choose_traces, complete, count_traces
+from hikkoshi.evidence.traces import (
+    MOST_SPANS,
+    Trace,
+    Why,
+    choose_traces,
+    complete,
+    count_traces,
+)
 from hikkoshi.evidence.waterfall import WaterfallRow
 from hikkoshi.report.text import visible
 
 BUDGET_BYTES = {Why.SLOW: 900_000, Why.FAILED: 1_300_000, Why.SAMPLE: 400_000}
-AT_ONCE = 250
+SPANS_AT_ONCE = 60_000
 
 
 class Strings:
@@ -46,11 +53,17 @@ def trace_data(store: EvidenceStore, *, share: float = 1.0) -> dict[str, Any]:
     counted = count_traces(store)
     strings = Strings()
     shown: list[dict[str, Any]] = []
-    by_kind: dict[Why, list[Trace]] = {}
-    for head in choose_traces(store):
-        by_kind.setdefault(head.why, []).append(head)
-    for why, heads in by_kind.items():
-        shown += _within(store, heads, strings, BUDGET_BYTES[why] * share)
+    left = {why: room * share for why, room in BUDGET_BYTES.items()}
+    for batch in _batches(choose_traces(store)):
+        # A kind whose room is full is not loaded any more.
+        for trace in complete(store, [head for head in batch if left[head.why] > 0]):
+            if left[trace.why] <= 0:
+                continue
+            known = len(strings.texts)
+            data = encoded(trace, strings)
+            left[trace.why] -= len(msgspec.json.encode(data))
+            left[trace.why] -= sum(len(text.encode()) + 3 for text in strings.texts[known:])
+            shown.append(data)
     return {
         "strings": strings.texts,
         "traces": shown,
@@ -60,22 +73,19 @@ def trace_data(store: EvidenceStore, *, share: float = 1.0) -> dict[str, Any]:
     }
 
 
-def _within(
-    store: EvidenceStore, heads: list[Trace], strings: Strings, budget: float
-) -> list[dict[str, Any]]:
-    """As many of the traces as fit, from the first; loaded some at a time, so that a large run
-    is not held in memory for what is left out."""
-    taken: list[dict[str, Any]] = []
-    for start in range(0, len(heads), AT_ONCE):
-        for trace in complete(store, heads[start : start + AT_ONCE]):
-            known = len(strings.texts)
-            data = encoded(trace, strings)
-            budget -= len(msgspec.json.encode(data))
-            budget -= sum(len(text.encode()) + 3 for text in strings.texts[known:])
-            if budget < 0:
-                return taken
-            taken.append(data)
-    return taken
+def _batches(heads: list[Trace]) -> Iterator[list[Trace]]:
+    """Each is loaded by one pass over the spans; so many that few passes are made, and so few
+    that a run of huge traces is not held in memory for what is left out."""
+    batch: list[Trace] = []
+    spans = 0
+    for head in heads:
+        batch.append(head)
+        spans += min(head.spans, MOST_SPANS)
+        if spans >= SPANS_AT_ONCE:
+            yield batch
+            batch, spans = [], 0
+    if batch:
+        yield batch
 
 
 def encoded(trace: Trace, strings: Strings) -> dict[str, Any]:
