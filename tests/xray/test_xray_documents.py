@@ -15,6 +15,7 @@ from hikkoshi.region.xray.documents import (
     parse_datagram,
     parse_document,
 )
+from hikkoshi.region.xray.otlp import documents_of, read_json
 
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 SEGMENT: dict[str, Any] = {
@@ -29,6 +30,49 @@ SEGMENT: dict[str, Any] = {
 def parse(**changes: Any) -> Any:
     document = {key: value for key, value in (SEGMENT | changes).items() if value is not ...}
     return parse_document(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (
+            {"exceptions": [{"type": "OSError", "message": "no\x00 room"}, {"message": "so"}]},
+            "OSError: no\x00 room\nso",
+        ),
+        ("70de5b6f19ff9a0b", None),
+        ({"exceptions": ["not an object", {"type": 3}]}, None),
+        ({"exceptions": "none"}, None),
+    ],
+)
+def test_what_went_wrong_is_kept_in_words(cause: Any, expected: str | None) -> None:
+    assert parse(fault=True, cause=cause).spans[0].cause == expected
+
+
+EXCEPTION = [
+    {"key": "exception.type", "value": {"stringValue": "ValueError"}},
+    {"key": "exception.message", "value": {"stringValue": "<b>bad</b>"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([{"name": "exception", "attributes": EXCEPTION}], "ValueError: <b>bad</b>"),
+        ([{"name": "log", "attributes": EXCEPTION}], "it broke"),
+        (["not an object"], "it broke"),
+    ],
+)
+def test_what_went_wrong_comes_by_opentelemetry_too(events: Any, expected: str) -> None:
+    span = {
+        "traceId": "5" * 32, "spanId": "7" * 16, "name": "GET /", "kind": 2,
+        "startTimeUnixNano": "1478293361000000000", "endTimeUnixNano": "1478293362000000000",
+        "status": {"code": 2, "message": "it broke"}, "events": events,
+    }  # fmt: skip
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    spans, refused = read_json(body)
+    assert refused == 0
+    (text,) = documents_of(spans)
+    assert parse_document(text).spans[0].cause == expected
 
 
 def test_a_whole_segment_becomes_rows_with_its_subsegments() -> None:

@@ -14,6 +14,8 @@ from hikkoshi.region.xray.documents import BadDocumentError, normal_trace_id
 
 SERVER, CONSUMER, CLIENT, PRODUCER = 2, 5, 3, 4
 STATUS_ERROR = 2
+MAX_EXCEPTIONS = 5
+MAX_MESSAGE = 1000
 _KINDS = {
     "SPAN_KIND_UNSPECIFIED": 0, "SPAN_KIND_INTERNAL": 1, "SPAN_KIND_SERVER": SERVER,
     "SPAN_KIND_CLIENT": CLIENT, "SPAN_KIND_PRODUCER": PRODUCER, "SPAN_KIND_CONSUMER": CONSUMER,
@@ -21,7 +23,7 @@ _KINDS = {
 
 Flat = dict[str, Any]
 """One span, whichever encoding it had: trace, id, parent (hex), name, kind, start, end (seconds),
-status, attributes, resource."""
+status, status_message, exceptions (their attributes), attributes, resource."""
 
 
 def read_json(body: bytes) -> tuple[list[Flat], int]:
@@ -138,6 +140,18 @@ def _add_failure(found: dict[str, Any], span: Flat, attributes: dict[str, Any]) 
         found["throttle"] = code == 429
     elif code >= 500 or span["status"] == STATUS_ERROR:
         found["fault"] = True
+    told = [
+        {"type": each.get("exception.type"), "message": each.get("exception.message")}
+        for each in span["exceptions"]
+    ]
+    if not told and span["status"] == STATUS_ERROR and span["status_message"]:
+        told = [{"type": None, "message": span["status_message"]}]
+    exceptions = [
+        {name: str(value)[:MAX_MESSAGE] for name, value in each.items() if value}
+        for each in told[:MAX_EXCEPTIONS]
+    ]
+    if exceptions:
+        found["cause"] = {"exceptions": exceptions}
 
 
 def _from_json(raw: dict[str, Any], resource: dict[str, Any]) -> Flat:
@@ -152,6 +166,12 @@ def _from_json(raw: dict[str, Any], resource: dict[str, Any]) -> Flat:
         "start": int(raw["startTimeUnixNano"]) / 1e9,
         "end": int(raw["endTimeUnixNano"]) / 1e9,
         "status": STATUS_ERROR if status in (STATUS_ERROR, "STATUS_CODE_ERROR") else 0,
+        "status_message": str(_dict(raw, "status").get("message") or ""),
+        "exceptions": [
+            _attributes(event)
+            for event in _list(raw, "events")
+            if isinstance(event, dict) and event.get("name") == "exception"
+        ],
         "attributes": _attributes(raw),
         "resource": resource,
     }
@@ -167,6 +187,12 @@ def _from_protobuf(span: Any, resource: dict[str, Any]) -> Flat:
         "start": span.start_time_unix_nano / 1e9,
         "end": span.end_time_unix_nano / 1e9,
         "status": span.status.code,
+        "status_message": span.status.message,
+        "exceptions": [
+            {one.key: _any_value(one.value) for one in event.attributes}
+            for event in span.events
+            if event.name == "exception"
+        ],
         "attributes": {one.key: _any_value(one.value) for one in span.attributes},
         "resource": resource,
     }
