@@ -86,13 +86,13 @@ def _numbers(store: EvidenceStore, now: float) -> dict[str, Any]:
 
 
 def _events(store: EvidenceStore, now: float) -> list[list[Any]]:
-    """[seconds ago, kind, words], the newest first."""
+    """[seconds ago, kind, words], the newest first; each state of a task once."""
     rows = store.rows(
         """
         SELECT * FROM (
-            SELECT t, 'task' AS kind, task, concat_ws(' ', last_status,
+            SELECT min(t) AS t, 'task' AS kind, task, concat_ws(' ', last_status,
                    CASE WHEN last_status = 'STOPPED' THEN stopped_reason END) AS words
-            FROM task_events WHERE t IS NOT NULL
+            FROM task_events WHERE t IS NOT NULL GROUP BY ALL
             UNION ALL SELECT t, 'service', NULL, message FROM service_events
             UNION ALL SELECT t_injected, 'fault', NULL, concat_ws(': ', name, proof) FROM faults
                       WHERE t_injected IS NOT NULL
