@@ -35,6 +35,7 @@ class Forwarder:
         self.rejected = 0
         self.spilled = 0
         self._told: tuple[int, int, int, int] = (0, 0, 0, 0)
+        self._working: asyncio.Task[None] | None = None
 
     def put(self, document: str) -> bool:
         """False: the queue is full, and the document is lost."""
@@ -66,8 +67,19 @@ class Forwarder:
                     await self._full_batch.wait()
             except TimeoutError:
                 pass
-            await self.flush()
-            await self._tell()
+            await self._work()
+
+    async def _work(self) -> None:
+        """Flush and tell, in a task that goes on when `run` is cancelled: a call that is cut off
+        under way would be made again, and what it refused or told counted twice."""
+        if self._working is not None:
+            await asyncio.shield(self._working)
+        self._working = asyncio.create_task(self._flush_and_tell())
+        await asyncio.shield(self._working)
+
+    async def _flush_and_tell(self) -> None:
+        await self.flush()
+        await self._tell()
 
     async def flush(self) -> None:
         """Send all that is queued now."""
@@ -95,9 +107,11 @@ class Forwarder:
         """Send what is left, for at most that long; what then remains is counted as lost."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self.flush()
-                await self._tell()
+                await self._work()
         except TimeoutError:
+            if self._working is not None:
+                self._working.cancel()  # what it had under way is queued again
+                await asyncio.gather(self._working, return_exceptions=True)
             self.spilled += len(self._queue)
         self._log(
             f"stopped: {self.received} received, {self.sent} sent, {self.rejected} rejected, "
