@@ -2,13 +2,14 @@
 
     python bench/bench_task_start.py [RUNS]
 
-Measure: at most 300 ms, application start-up apart. Beside it, where Docker answers, what three
+Measure: p50 at most 60 ms, p99 at most 200 ms. Beside it, where Docker answers, what three
 `docker run` of a small image take on the same machine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from hikkoshi.region.payload import payload_of
 from hikkoshi.trials.balancer import default_network
 from hikkoshi.trials.measures import quantile
 
-MEASURE_MS = 300
+P50_MS, P99_MS = 60, 200
 LOOK_EVERY_S = 0.005
 DEADLINE_S = 30.0
 DOCKER_IMAGES = ("alpine", "busybox", "debian", "ubuntu")
@@ -84,11 +85,15 @@ def main(runs: int) -> None:
         finally:
             handle.stop()
     p50, p99, most = quantile(times_ms, 0.5), quantile(times_ms, 0.99), times_ms[-1]
-    assert p50 is not None
-    print(f"RunTask to RUNNING, 3 containers, {runs} runs:")
+    assert p50 is not None and p99 is not None
+    load = os.getloadavg()[0]
+    print(
+        f"RunTask to RUNNING, 3 containers, {runs} runs, load {load:.1f} on {os.cpu_count()} cores:"
+    )
     print(f"  p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {most:.0f} ms")
-    word = "kept" if most <= MEASURE_MS else "kept at p50 only" if p50 <= MEASURE_MS else "broken"
-    print(f"  measure: at most {MEASURE_MS} ms: {word}")
+    is_kept = p50 <= P50_MS and p99 <= P99_MS
+    word = "kept" if is_kept else "kept at p99 only" if p99 <= P99_MS else "broken"
+    print(f"  measure: p50 at most {P50_MS} ms, p99 at most {P99_MS} ms: {word}")
     print(f"  docker run, three times: {docker()}")
 
 

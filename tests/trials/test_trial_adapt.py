@@ -120,7 +120,7 @@ def test_what_is_left_out_of_a_service_is_said():
         security_groups=[],
     )
     assert "serviceRegistries" not in adapted
-    assert any("Cloud Map is not implemented" in note for note in notes)
+    assert any("your Cloud Map service is not in the region" in note for note in notes)
 
 
 @pytest.mark.parametrize(

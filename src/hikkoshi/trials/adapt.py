@@ -55,7 +55,7 @@ def adapt_service_definition(
     network["securityGroups"] = security_groups
     notes.append("subnets and security groups: those of the region's default VPC")
     if adapted.pop("serviceRegistries", None):
-        notes.append("serviceRegistries left out: Cloud Map is not implemented in the region")
+        notes.append("serviceRegistries left out: your Cloud Map service is not in the region")
     return adapted, notes
 
 
