@@ -217,3 +217,9 @@ def test_a_port_in_use(hikkoshi):
     assert f"port {port} is in use" in said.err
     assert "--port" in said.err
     assert hikkoshi.regions() == []
+
+
+def test_a_variable_without_a_value(hikkoshi, genba):
+    said = hikkoshi("run", "--local", genba / "after", "--env", "MODE", "--", "true")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "error: --env: 'MODE' has no value\n  fix: write NAME=VALUE\n"

@@ -48,12 +48,12 @@ def run(
       hikkoshi run infra/ -- python manage.py migrate
       hikkoshi run --local examples/genba/after --env MODE=once
     """
+    pairs = _pairs(environment)
     found = opened(directory, is_local, profile, region, prepares=True)
     name = container or found.home.main_container
     names = [c["name"] for c in found.home.containers]
     if name not in names:
         raise BadInput(f"there is no container {name!r}", fix=f"there are {', '.join(names)}")
-    pairs = tuple((key, value) for key, _, value in (pair.partition("=") for pair in environment))
     limit_s = _duration(timeout)
     with contextlib.closing(Shown()) as shown:
         definition = (
@@ -74,14 +74,25 @@ def run(
             if not as_json:
                 click.echo(line.text)
 
-        done = running.follow(
-            found.calls, arn, wish, reader, tell, shown.say, found.every_s, limit_s
-        )
+        try:
+            done = running.follow(
+                found.calls, arn, wish, reader, tell, shown.say, found.every_s, limit_s
+            )
+        except (KeyboardInterrupt, SystemExit):
+            shown.say(f"the task goes on; `aws ecs stop-task --task {short(arn)}` ends it")
+            raise
     if as_json:
         document = {"task": done.task, "exitCode": done.exit_code, "reason": done.reason}
         click.echo(json.dumps(document, indent=1))
     warn(f"task {done.task}: exit code {done.exit_code}: {done.reason}")
     raise SystemExit(done.exit_code)
+
+
+def _pairs(environment: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    for pair in environment:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise BadInput(f"{pair!r} has no value", where="--env", fix="write NAME=VALUE")
+    return tuple((key, value) for key, _, value in (pair.partition("=") for pair in environment))
 
 
 def _duration(text: str) -> float:

@@ -120,12 +120,30 @@ def wait_for_database(rds: Any, cluster: str, deadline_s: float = 60.0) -> None:
         ]
         return [found["Status"], *instances]
 
+    def is_available() -> bool:
+        now = statuses()
+        if "failed" in now:
+            raise CannotRun(
+                f"the database cluster {cluster} failed: {', '.join(_failures(rds))}",
+                fix="is there room on the disk? the region's log has more: "
+                "records/region/region.log of the run",
+            )
+        return set(now) == {"available"}
+
     wait_until(
         f"database cluster {cluster} available",
-        lambda: set(statuses()) == {"available"},
+        is_available,
         deadline_s,
         explain=lambda: f"statuses are {', '.join(statuses())}",
     )
+
+
+def _failures(rds: Any) -> list[str]:
+    """What RDS's events of the last hour say of it."""
+    events = calling("rds:DescribeEvents", rds.describe_events)["Events"]
+    return [e["Message"] for e in events if "failure" in e.get("EventCategories", ())] or [
+        "no event says why"
+    ]
 
 
 def load_schema(project: Project, database: DatabaseHome) -> None:
