@@ -72,10 +72,8 @@ CASES: tuple[Case, ...] = (
     Case("deadlocks-under-load", FLASK),
     Case("ignores-sigterm", FLASK, STOP),
     Case("leaks-file-descriptors", FLASK),
-    _without_database(
-        PYTHON, "starts-slower-than-its-health-check", "steady", setup={"health": "5"}
-    ),
-    _without_database(PYTHON, "binds-localhost", "steady", setup={"health": "2"}),
+    _without_database(PYTHON, "starts-slower-than-its-health-check", "steady"),
+    _without_database(PYTHON, "binds-localhost", "steady"),
     _without_database(PYTHON, "splits-long-lines", "steady,soak", setup={"router": "plain.conf"}),
     _without_database(
         PYTHON,

@@ -139,10 +139,12 @@ def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> lis
                       sorted(settings.items())])  # fmt: skip
     if key not in twins:
         twin = rehearse(case, directory)
+        if twin.code not in (0, 1):
+            raise RuntimeError(f"the twin of {case.name} could not be rehearsed: {twin.said}")
         twins[key] = sorted(twin.facts)
         bench.add_twin(key, twins[key])
-        if twin.findings or twin.code not in (0, 1):
-            print(f"    twin of {case.name}: {twin.findings} (exit code {twin.code})", flush=True)
+        if twin.findings:
+            print(f"    twin of {case.name}: {twin.findings}", flush=True)
     bench.put_away(directory, is_wanted=bool(twins[key]))
     return twins[key]
 
