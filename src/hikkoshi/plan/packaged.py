@@ -37,14 +37,15 @@ def embedded(
     chosen: Chosen, host: Host, fitted: Fitted, own: Sequence[Configuration], root_files: str
 ) -> dict[str, Any]:
     """`images.NAME.embedded`. root_files: where the plan's own files for the image lie."""
-    package = system_package(chosen)
+    # The program may be of one package and its unit and configuration of another.
+    packages = [system_package(chosen), chosen.unit.package]
     include = [path for path in ("/etc/passwd", "/etc/group") if host.users]
     include += [path for path in chosen.files.named if _SAFE.match(path)]
     named = [c.path for c in own if c.path in chosen.command and _SAFE.match(c.path)]
     made: dict[str, Any] = {
         "from": "scratch",
         "root": host.system.tree,
-        "system_packages": [package] if package else [],
+        "system_packages": list(dict.fromkeys(name for name in packages if name)),
         "include": list(dict.fromkeys([*include, *named])),
         "directories": writable(chosen.unit, chosen.command, own),
     }
