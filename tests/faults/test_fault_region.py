@@ -170,6 +170,33 @@ def test_an_interrupted_fault_is_undone(region: tuple[Command, str]) -> None:
     waiter.wait(cluster="small", services=["small"], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
+@pytest.mark.slow
+def test_a_deploy_that_a_killed_run_left_is_taken_back(region: tuple[Command, str]) -> None:
+    command, url = region
+    ecs = client(url, "ecs")
+
+    def definition() -> str:
+        (service,) = ecs.describe_services(cluster="small", services=["small"])["services"]
+        return str(service["taskDefinition"])
+
+    before = definition()
+    line = [*command.line, "fault", "run", "descriptor-pressure", *WHERE, "--hold", "600s"]
+    with subprocess.Popen(
+        line, env=command.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stderr is not None
+        for text in process.stderr:
+            if "injected" in text:
+                process.kill()
+    assert definition() != before
+    said = command("fault", "list")
+    assert "undone what a killed run left" in said.err, said.err
+    assert definition() == before
+    assert "killed" not in command("fault", "list").err
+    waiter = ecs.get_waiter("services_stable")
+    waiter.wait(cluster="small", services=["small"], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
 def experiment() -> dict[str, Any]:
     def ours(kind: str, function: str, **arguments: Any) -> dict[str, Any]:
         where = {"cluster": "small", "service": "small", **arguments}

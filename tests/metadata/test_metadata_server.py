@@ -11,7 +11,7 @@ import pytest
 from hikkoshi.base.clock import FakeClock
 from hikkoshi.region.engine.port import Usage
 from hikkoshi.region.metadata.documents import credentials_document
-from hikkoshi.region.metadata.server import MetadataServer, RequestError, parse_head
+from hikkoshi.region.metadata.server import Head, MetadataServer, RequestError, parse_head
 from hikkoshi.region.ports import (
     ContainerFacts,
     ContainerState,
@@ -232,8 +232,10 @@ def test_a_connection_is_kept():
 
 
 def test_head_lines():
-    assert parse_head(b"GET /a HTTP/1.1\r\n\r\n") == ("GET", "/a", False)
-    assert parse_head(b"GET /a HTTP/1.1\r\nConnection: Close\r\n\r\n") == ("GET", "/a", True)
-    assert parse_head(b"GET /a HTTP/1.0\r\n\r\n") == ("GET", "/a", True)
+    assert parse_head(b"GET /a HTTP/1.1\r\n\r\n") == Head("GET", "/a", is_last=False)
+    assert parse_head(b"GET /a HTTP/1.1\r\nConnection: Close\r\n\r\n") == Head(
+        "GET", "/a", is_last=True
+    )
+    assert parse_head(b"GET /a HTTP/1.0\r\n\r\n") == Head("GET", "/a", is_last=True)
     with pytest.raises(RequestError):
         parse_head(b"GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -6,17 +6,20 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hikkoshi.aws.access import Access
-from hikkoshi.base.errors import BadInput
+from hikkoshi.base.errors import BadInput, HikkoshiError
 from hikkoshi.base.units import format_duration, format_share, parse_duration, parse_share
+from hikkoshi.cli.places import region_index
 from hikkoshi.cli.where import place, place_options
 from hikkoshi.faults.catalogue import CATALOGUE, find
+from hikkoshi.faults.finishing import finish
+from hikkoshi.faults.journal import Journal, left_in
 from hikkoshi.faults.model import FaultResult, Place
 from hikkoshi.faults.run import BROKE, HELD, NOT_TRIED, Options, run_fault
 from hikkoshi.faults.writes import DatabaseSink, EndpointSink, Exchange, Sink, Writing
@@ -58,6 +61,7 @@ def list_command(is_json: bool) -> None:
 
     Exit codes: 0 listed, 2 wrong use.
     """
+    _finish_what_is_left()
     if is_json:
         print(json.dumps([{"name": e.name, "title": e.title, "needs": e.needs, "how": e.how}
                           for e in CATALOGUE], indent=2))  # fmt: skip
@@ -121,6 +125,7 @@ def run_command(
     Exit code: 0 all held; 1 one broke; 2 wrong use or bad input; 3 none broke, but one could not
     be tried.
     """
+    _finish_what_is_left()
     faults = [name for name in names if not _is_experiment(name)]
     entries = {name: find(name) for name in faults}
     access = place(is_local, profile, region)
@@ -152,13 +157,31 @@ def run_command(
                     directory=Path(directory),
                 )
                 click.echo(f"{name}: {entries[name].title}", err=True)
-                results.append(run_fault(entries[name], base, options, _progress))
+                at = replace(base, journal=Journal(_journals()))
+                results.append(run_fault(entries[name], at, options, _progress))
         if not is_json:
             _show(results[-1])
     if is_json:
         print(json.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
     outcomes = {result.outcome for result in results}
     sys.exit(1 if BROKE in outcomes else 3 if NOT_TRIED in outcomes else 0)
+
+
+def _journals() -> Path:
+    return region_index() / "faults"
+
+
+def _finish_what_is_left() -> None:
+    """Whatever a run that was killed could not undo. What fails is told, and tried again by the
+    next command."""
+    for left in left_in(_journals()):
+        try:
+            told = finish(left)
+            click.echo(f"undone what a killed run left: {left.fault}: {told}", err=True)
+        except HikkoshiError as error:
+            click.echo(
+                f"NOT undone, of a killed run: {left.fault} ({left.file}): {error.what}", err=True
+            )
 
 
 def _is_experiment(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hikkoshi.aws.access import calling
@@ -94,6 +94,7 @@ class BrokenDeploy(Plain):
         made = calling("ecs:RegisterTaskDefinition", ecs.register_task_definition,
                        **self._definition)  # fmt: skip
         self._bad = made["taskDefinition"]["taskDefinitionArn"]
+        self._place.keep("a deploy that is to fail", {"good": self._good, "bad": self._bad})
         self._update(self._bad)
 
     def proof(self) -> str | None:
@@ -122,12 +123,21 @@ class BrokenDeploy(Plain):
         if not self._bad:
             return
         deployments = describe_service(self._place)["deployments"]
-        if deployments[0]["taskDefinition"] != self._good:
+        if deployments[0]["taskDefinition"] == self._bad:
             self._update(self._good)
         ecs = self._place.access.client("ecs")
         with contextlib.suppress(HikkoshiError):
             calling("ecs:DeregisterTaskDefinition", ecs.deregister_task_definition,
                     taskDefinition=self._bad)  # fmt: skip
+
+    @classmethod
+    def finish(cls, place: Place, change: Mapping[str, Any]) -> str:
+        """Undo what a killed run left; what was deployed since then stays."""
+        left = cls(place, lambda definition, _: definition)
+        left._good, left._bad = str(change["good"]), str(change["bad"])
+        left.undo()
+        now = describe_service(place)["deployments"][0]["taskDefinition"]
+        return f"service {place.service} is at {short(now)}"
 
     def _update(self, arn: str) -> None:
         ecs = self._place.access.client("ecs")

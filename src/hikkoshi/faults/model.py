@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hikkoshi.aws.access import Access
-from hikkoshi.base.errors import HikkoshiError
+from hikkoshi.base.errors import CannotRun, HikkoshiError
+from hikkoshi.faults.journal import Journal
 
 
 class NotTried(HikkoshiError):
@@ -33,6 +35,25 @@ class Place:
     hold_s: float = 10.0
     delay_ms: int = 500
     loss_percent: int = 30
+    journal: Journal | None = field(default=None, repr=False, compare=False)
+    """Where a fault that would outlive this process writes down how it is undone."""
+
+    def keep(self, fault: str, change: Mapping[str, Any]) -> None:
+        """Before the change is made. CannotRun: it cannot be written down."""
+        if self.journal is None:
+            return
+        access = self.access
+        where = {
+            "endpoint": access.endpoint, "region": access.region, "profile": access.profile,
+            "cluster": self.cluster, "service": self.service,
+        }  # fmt: skip
+        try:
+            self.journal.keep(fault, where, change)
+        except OSError as error:
+            raise CannotRun(
+                f"how the fault is undone cannot be written to {self.journal.file}: {error}",
+                fix="set XDG_STATE_HOME to a directory that can be written",
+            ) from error
 
     def needs_service(self) -> str:
         if self.service is None:

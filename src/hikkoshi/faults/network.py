@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections.abc import Mapping
 from typing import Any
 
+from hikkoshi.base.errors import CannotRun
 from hikkoshi.faults.inside import choose, run_inside
 from hikkoshi.faults.model import NotTried, Place, Plain
+from hikkoshi.faults.round_trips import Trips, felt, measure
 from hikkoshi.faults.service import short
 
 _ASK = """
@@ -39,13 +42,25 @@ class NetworkFault(Plain):
         self._task = self._container = ""
         self._body: dict[str, Any] = {}
         self._has_begun = False
+        self._peer: tuple[str, int | None] = ("", None)
+        self._before: Trips | None = None
+        self._unmeasured: str | None = None
 
     def prepare(self) -> None:
-        host, port = peer_of(self._place)
+        self._peer = host, port = peer_of(self._place)
         self._body = request_body(self._kind, self._place, host, port)
         self._task, self._container = choose(self._place)
+        self._before = self._measure()
+        if port is None:
+            self._unmeasured = "no port of the peer is named"
+        elif self._before is None:
+            self._unmeasured = "the container has neither python3 nor curl"
+        elif not self._before.reached():
+            self._unmeasured = f"nothing at {host}:{port} answered before"
 
     def inject(self) -> None:
+        change = {"task": self._task, "container": self._container, "body": self._body}
+        self._place.keep(self._kind, {**change, "kind": self._kind})
         answer = self._ask("start")
         if answer.get("Status") != "running":
             told = answer.get("Error") or json.dumps(answer)
@@ -56,9 +71,15 @@ class NetworkFault(Plain):
         self._has_begun = True
 
     def proof(self) -> str | None:
+        """What connections from inside the task feel; the agent's word alone where that cannot be
+        measured, and then it says so."""
         if not self._has_begun:
             return None
-        return f"the agent of task {short(self._task)}: {self._kind} running, {self._words()}"
+        told = f"the agent of task {short(self._task)}: {self._kind} running, {self._words()}"
+        if self._unmeasured is not None:
+            return f"{told} (its effect was not measured: {self._unmeasured})"
+        shown = self._shown()
+        return f"{told}: {shown}" if shown is not None else None
 
     def is_held(self) -> bool:
         return True
@@ -68,7 +89,35 @@ class NetworkFault(Plain):
             self._ask("stop")
 
     def is_over(self) -> bool:
-        return not self._has_begun or self._ask("status").get("Status") != "running"
+        """The agent says so, and connections feel nothing any more (of a loss: by chance)."""
+        if not self._has_begun:
+            return True
+        if self._ask("status").get("Status") == "running":
+            return False
+        return self._unmeasured is not None or self._shown() is None
+
+    @classmethod
+    def finish(cls, place: Place, change: Mapping[str, Any]) -> str:
+        """Stop what a killed run left."""
+        left = cls(place, str(change["kind"]))
+        left._task, left._container = str(change["task"]), str(change["container"])
+        left._body = dict(change["body"])
+        answer = left._ask("stop")
+        if answer.get("Status") != "stopped":
+            raise CannotRun(f"the agent of task {short(left._task)} answers {json.dumps(answer)}")
+        return f"{left._kind} of task {short(left._task)} is stopped"
+
+    def _shown(self) -> str | None:
+        during = self._measure()
+        if self._before is None or during is None:
+            return None
+        return felt(self._kind, self._before, during, self._place.delay_ms / 1000)
+
+    def _measure(self) -> Trips | None:
+        host, port = self._peer
+        if port is None:
+            return None
+        return measure(self._place, self._task, self._container, host, port)
 
     def _words(self) -> str:
         return ", ".join(f"{key} {json.dumps(value)}" for key, value in self._body.items())

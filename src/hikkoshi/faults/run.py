@@ -140,7 +140,7 @@ def _under_way(
         if loading is not None:
             around.enter_context(loading)
         time.sleep(options.warm_s)
-        with _undone(fault, course, look, log):
+        with _undone(fault, place, course, look, log):
             try:
                 course.t_injected = time.time()
                 fault.inject()
@@ -158,7 +158,7 @@ def _under_way(
 
 @contextlib.contextmanager
 def _undone(
-    fault: Fault, course: _Course, look: Callable[[], str | None], log: _Log
+    fault: Fault, place: Place, course: _Course, look: Callable[[], str | None], log: _Log
 ) -> Iterator[None]:
     """Undo at the end, whatever the end is; signals wait until it is through."""
     is_clean = False
@@ -170,6 +170,8 @@ def _undone(
         try:
             fault.undo()
             course.undo = "undone"
+            if place.journal is not None:
+                place.journal.forget()
             if fault.is_held():
                 course.t_undone = time.time()
         except HikkoshiError as error:

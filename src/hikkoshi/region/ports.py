@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from hikkoshi.region.engine.port import Terminal, Usage
+from hikkoshi.region.engine.port import Sandbox, Terminal, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +250,11 @@ class TaskFacts(Protocol):
     @property
     def credentials_id(self) -> str | None:
         """None: the task has no taskRoleArn, hence no credentials."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Where its network can be spoiled, if its engine can."""
         ...
 
     def state(self) -> TaskState: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -15,8 +16,10 @@ from typing import IO, TypeVar
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
 from hikkoshi.region.boot import linux
 from hikkoshi.region.boot.doors import DoorClient
+from hikkoshi.region.boot.impairing import Impairing
 from hikkoshi.region.boot.network import GATEWAY, RESOLVER, Network, Space
 from hikkoshi.region.boot.processes import SpawnedProcess
+from hikkoshi.region.engine.port import Impairment
 
 _BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -37,6 +40,7 @@ class EmbeddedInstance:
         self._ground = ground
         self._space = space
         self._processes: set[SpawnedProcess] = set()
+        self._impairing = None if space is None else Impairing(ground.network, space)
 
     def popen(
         self,
@@ -149,8 +153,20 @@ class EmbeddedInstance:
         for process in self._processes:
             await process.wait()
         self._processes.clear()
+        if self._impairing is not None:
+            await self._ground.in_thread(self._impairing.close)
         if self._space is not None:
             await self._ground.in_thread(lambda: self._ground.network.remove(self._space_or_fail()))
+
+    async def impair(self, impairments: Sequence[Impairment]) -> None:
+        """As engine/port.py's Impairable: these and no others are in force. Raises OSError."""
+        if self._impairing is None:
+            raise OSError(errno.EOPNOTSUPP, "the region's own network is never impaired")
+        impairing = self._impairing
+        await self._ground.in_thread(lambda: impairing.apply(tuple(impairments)))
+
+    def impairments(self) -> tuple[Impairment, ...]:
+        return () if self._impairing is None else self._impairing.in_force()
 
     def _space_or_fail(self) -> Space:
         assert self._space is not None

@@ -112,9 +112,11 @@ class Netlink:
         self._ask(_RTM_NEWLINK, flags, bridge_message(name, mac), f"add bridge {name}")
         return self.index(name)
 
-    def add_veth(self, name: str, bridge: int, namespace: int, mac: bytes) -> None:
-        """A cable from the bridge to `eth0` (down) in the namespace of that descriptor."""
-        body = veth_message(name, bridge, "eth0", namespace, mac)
+    def add_veth(
+        self, name: str, bridge: int, namespace: int, mac: bytes, peer: str = "eth0"
+    ) -> None:
+        """A cable from the bridge to `peer` (down) in the namespace of that descriptor."""
+        body = veth_message(name, bridge, peer, namespace, mac)
         self._ask(_RTM_NEWLINK, _ACK | _CREATE | _EXCLUSIVE, body, f"add veth {name}")
 
     def remove_link(self, name: str) -> None:
@@ -132,6 +134,11 @@ class Netlink:
 
     def set_up(self, index: int) -> None:
         self._ask(_RTM_NEWLINK, _ACK, _link(index, is_up=True), "set link up")
+
+    def set_bridge(self, index: int, bridge: int) -> None:
+        """Plug the link into that bridge; 0: unplug it."""
+        body = _link(index) + _number(_IFLA_MASTER, bridge)
+        self._ask(_RTM_NEWLINK, _ACK, body, "set the link's bridge")
 
     def add_address(self, index: int, address: str, prefix: int) -> None:
         """Nothing to do if the address is already there."""

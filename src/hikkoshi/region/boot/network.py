@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ RESOLVER = "10.0.0.2"
 PREFIX = 16
 FIRST_ADDRESS = "10.0.1.1"
 LAST_ADDRESS = "10.0.255.254"
+_ETH_P_ALL = 0x0003
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
+_PACKET_BUFFER_BYTES = 8 << 20
+"""The kernel grants what net.core.rmem_max allows."""
 
 
 class AddressPool:
@@ -133,8 +138,33 @@ class Network:
             return
         fd, space.fd = space.fd, -1
         self._remove_link(space.link)
+        self._remove_link(f"{space.link}b")
         os.close(fd)
         self.give_back(space.address)
+
+    def cut(self, space: Space) -> tuple[socket.socket, socket.socket]:
+        """Take the cable off the bridge and answer packet sockets at both ends of the gap: towards
+        the task, and towards the bridge. Until someone carries frames between them nothing passes.
+        """
+        outer, inner = f"{space.link}b", f"{space.link}t"
+        with contextlib.ExitStack() as undo, Netlink() as netlink:
+            undo.callback(self.mend, space)
+            netlink.add_veth(outer, self.bridge, self.home, hardware_address("0.0.0.0"), inner)
+            deafen(inner)
+            netlink.set_up(netlink.index(inner))
+            bridge = undo.enter_context(packet_socket(inner))
+            deafen(space.link)
+            netlink.set_bridge(netlink.index(space.link), 0)
+            task = packet_socket(space.link)
+            undo.pop_all()
+        return task, bridge
+
+    def mend(self, space: Space) -> None:
+        """The cable leads to the bridge again. Idempotent; nothing for a space that is removed."""
+        with Netlink() as netlink:
+            netlink.remove_link(f"{space.link}b")
+            if space.fd >= 0:
+                netlink.set_bridge(netlink.index(space.link), self.bridge)
 
     def add_address(self, address: str, prefix: int = 32) -> None:
         with Netlink() as netlink:
@@ -154,6 +184,27 @@ class Network:
     def give_back(self, address: str) -> None:
         with self._lock:
             self.pool.give_back(address)
+
+
+def packet_socket(link: str) -> socket.socket:
+    """Every frame that comes in at the link, with its virtio_net_hdr."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    try:
+        made.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACKET_BUFFER_BYTES)
+        made.bind((link, _ETH_P_ALL))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def deafen(link: str) -> None:
+    """The kernel itself answers nothing that comes in there (Linux would answer ARP for every
+    address of its own at every link). IPv6 may be absent."""
+    Path(f"/proc/sys/net/ipv4/conf/{link}/arp_ignore").write_text("8")
+    with contextlib.suppress(FileNotFoundError):
+        Path(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6").write_text("1")
 
 
 def open_low_ports() -> None:

@@ -8,7 +8,7 @@ import importlib
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from hikkoshi.region.engine.port import (
     Container,
     ContainerSpec,
     Image,
+    Impairment,
     SandboxUsage,
 )
 from hikkoshi.region.engine.space import Space, SpaceGround
@@ -216,6 +217,13 @@ class EmbeddedSandbox:
     def _ended(self, name: str, container: EmbeddedContainer) -> None:
         self._finished_cpu_s += container.cpu_s
         self._containers.pop(name, None)
+
+    async def impair(self, impairments: Sequence[Impairment]) -> None:
+        """Keeps engine/port.py's Impairable."""
+        await self._space.impair(impairments)
+
+    def impairments(self) -> tuple[Impairment, ...]:
+        return self._space.impairments()
 
     def usage(self) -> SandboxUsage | None:
         """None once removed. Without control groups: what the containers' /proc says, summed."""

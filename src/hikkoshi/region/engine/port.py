@@ -167,6 +167,36 @@ class Interactive(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Impairment:
+    """What befalls some of a task's packets. direction, as the task sees it: egress or ingress.
+    targets: networks (CIDR) of destinations; spared: those left alone. protocol (tcp, udp) and
+    port (the destination's): None for any. loss: a probability; 1 is a black hole."""
+
+    direction: str
+    targets: tuple[str, ...]
+    spared: tuple[str, ...] = ()
+    protocol: str | None = None
+    port: int | None = None
+    loss: float = 0.0
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+
+
+@runtime_checkable
+class Impairable(Protocol):
+    """What a Sandbox is, too, where its engine can spoil a task's network."""
+
+    async def impair(self, impairments: Sequence[Impairment]) -> None:
+        """These and no others from now on; in force when it returns. OSError: it cannot be done.
+        What is in force ends with the sandbox."""
+        ...
+
+    def impairments(self) -> tuple[Impairment, ...]:
+        """What is in force now."""
+        ...
+
+
 class Sandbox(Protocol):
     """What the containers of one task share: a network namespace with one address, and limits."""
 

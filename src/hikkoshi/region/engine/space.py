@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
+from hikkoshi.region.engine.port import Impairment
+
 T = TypeVar("T")
 
 
@@ -30,6 +32,12 @@ class Space(Protocol):
         """The calling thread must last as long as the region: it is the parent that bwrap follows
         into death."""
         ...
+
+    async def impair(self, impairments: Sequence[Impairment]) -> None:
+        """As engine/port.py's Impairable."""
+        ...
+
+    def impairments(self) -> tuple[Impairment, ...]: ...
 
     async def remove(self) -> None: ...
 

@@ -40,7 +40,7 @@ def task_document(task: TaskFacts, now: datetime) -> dict[str, Any]:
             "ClockSynchronizationStatus": "SYNCHRONIZED",
         },
         "EphemeralStorageMetrics": {"Utilized": 0, "Reserved": storage_gib * 1024},
-        "FaultInjectionEnabled": False,
+        "FaultInjectionEnabled": order.definition.get("enableFaultInjection") is True,
     }
     if order.group.startswith("service:"):
         document["ServiceName"] = order.group.removeprefix("service:")

@@ -1,4 +1,4 @@
-"""The task metadata and credentials endpoint: a small, strict HTTP/1.1 server.
+"""The task metadata, credentials and fault endpoint: a small, strict HTTP/1.1 server.
 
 A task reads only what is its own: a request from another address than the task's is answered as if
 there were no such id.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from hikkoshi.base.clock import Clock, SystemClock
+from hikkoshi.region.metadata.agent import FaultAgent
 from hikkoshi.region.metadata.documents import (
     container_document,
     credentials_document,
@@ -24,6 +26,7 @@ from hikkoshi.region.metadata.documents import (
 from hikkoshi.region.ports import ContainerFacts, TaskFacts
 
 _MAX_HEAD_BYTES = 16 * 1024
+_MAX_BODY_BYTES = 64 * 1024
 # A client that says nothing for so long is let go.
 _IDLE_S = 30.0
 
@@ -48,6 +51,7 @@ class MetadataServer:
         self.base_url = base_url
         self._clock = clock or SystemClock()
         self._tasks: dict[str, TaskFacts] = {}
+        self._agent = FaultAgent()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -70,12 +74,13 @@ class MetadataServer:
 
     def withdraw(self, task_arn: str) -> None:
         self._tasks.pop(task_arn, None)
+        self._agent.forget(task_arn)
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
     def answer(self, path: str, source: str) -> Answer:
         """The status and JSON document for a GET of `path` by the address `source`."""
-        mine = [task for task in self._tasks.values() if task.address == source]
+        mine = self._of(source)
         match path.split("?")[0].strip("/").split("/"):
             case ["v4", container_id, *rest]:
                 return self._metadata(mine, container_id, tuple(rest))
@@ -89,6 +94,24 @@ class MetadataServer:
                 }
             case _:
                 return HTTPStatus.NOT_FOUND, "404 page not found"
+
+    async def agent_answer(self, head: Head, body: bytes, source: str) -> Answer:
+        """The same for a request under /api/."""
+        match head.path.split("?")[0].strip("/").split("/"):
+            case ["api", container_id, "fault", "v1", kind, action]:
+                if head.method != "POST":
+                    return HTTPStatus.METHOD_NOT_ALLOWED, f"{head.method} is not allowed here"
+                found = _find(self._of(source), container_id)
+                return await self._agent.answer(found[0] if found else None, kind, action, body)
+            case _:
+                return (
+                    HTTPStatus.NOT_IMPLEMENTED,
+                    "this part of the agent's API (task protection) is not implemented by the "
+                    "local region",
+                )
+
+    def _of(self, source: str) -> list[TaskFacts]:
+        return [task for task in self._tasks.values() if task.address == source]
 
     def _metadata(self, mine: list[TaskFacts], container_id: str, rest: tuple[str, ...]) -> Answer:
         found = _find(mine, container_id)
@@ -149,17 +172,20 @@ class MetadataServer:
         source = str(writer.get_extra_info("peername")[0])
         while True:
             is_last = True
+            method = "GET"
             try:
                 async with asyncio.timeout(_IDLE_S):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                method, path, is_last = parse_head(head)
-                status, document = self.answer(path, source)
+                    head = parse_head(await reader.readuntil(b"\r\n\r\n"))
+                    body = await reader.readexactly(head.body_bytes)
+                method, is_last = head.method, head.is_last
+                if head.is_for_agent:
+                    status, document = await self.agent_answer(head, body, source)
+                else:
+                    status, document = self.answer(head.path, source)
             except asyncio.LimitOverrunError:
-                method = "GET"
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 document = "the request's head is too large"
             except RequestError as error:
-                method = "GET"
                 status, document = error.status, str(error)
             writer.write(_response(status, document, has_body=method != "HEAD", is_last=is_last))
             await writer.drain()
@@ -167,8 +193,22 @@ class MetadataServer:
                 return
 
 
-def parse_head(head: bytes) -> tuple[str, str, bool]:
-    """(method, path, whether the client closes after this). Raises RequestError."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """is_last: whether the client closes after this."""
+
+    method: str
+    path: str
+    is_last: bool
+    body_bytes: int = 0
+
+    @property
+    def is_for_agent(self) -> bool:
+        return self.path.startswith("/api/")
+
+
+def parse_head(head: bytes) -> Head:
+    """Raises RequestError."""
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1.") or not words[1].startswith("/"):
@@ -181,18 +221,27 @@ def parse_head(head: bytes) -> tuple[str, str, bool]:
             if not colon or name != name.strip():
                 raise RequestError(HTTPStatus.BAD_REQUEST, "a malformed header")
             headers[name.lower()] = value.strip()
-    if path.startswith("/api/"):
-        raise RequestError(
-            HTTPStatus.NOT_IMPLEMENTED,
-            "the agent's API (task protection, faults) is not implemented by the local region",
-        )
-    if method not in ("GET", "HEAD"):
-        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed here")
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "a body is not expected here")
+    body_bytes = _body_bytes(method, path, headers)
     wish = headers.get("connection", "").lower()
     is_last = wish == "close" or (version == "HTTP/1.0" and wish != "keep-alive")
-    return method, path, is_last
+    return Head(method, path, is_last, body_bytes)
+
+
+def _body_bytes(method: str, path: str, headers: dict[str, str]) -> int:
+    length = headers.get("content-length", "0")
+    if path.startswith("/api/"):
+        if "transfer-encoding" in headers:
+            raise RequestError(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is expected here")
+        if not length.isascii() or not length.isdecimal():
+            raise RequestError(HTTPStatus.BAD_REQUEST, "not a Content-Length")
+        if int(length[:20]) > _MAX_BODY_BYTES:
+            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+        return int(length)
+    if method not in ("GET", "HEAD"):
+        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed here")
+    if length != "0" or "transfer-encoding" in headers:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "a body is not expected here")
+    return 0
 
 
 def _response(status: HTTPStatus, document: Any, *, has_body: bool, is_last: bool) -> bytes:
