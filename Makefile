@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests wait more than they compute: two files at a time halve the suite on two cores.
 JOBS ?= 2
 
-.PHONY: help setup rehearse test iac lint format types bench clean
+.PHONY: help setup rehearse test iac lint format types bench conformance clean
 
 help:                      ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ format: .venv/.ready-dev              ## let ruff rewrite
 
 bench: .venv/.ready-dev               ## the measures, as ratios, on this machine
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+conformance: .venv/.ready-dev         ## the contract on every engine here; writes docs/conformance.md
+	@$(BIN)/pytest tests/contract --conformance $(ARGS)
 
 corpus: .venv/.ready-dev              ## the rules on services with planted defects, all of them
 	@$(BIN)/python tests/corpus/measure.py $(ARGS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -15,10 +18,12 @@ from hikkoshi.aws.access import Access
 KEYS = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
 STAY = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 SERVER = (
-    "import http.server as h, signal, sys\n"
+    "import http.server as h, signal, sys, time\n"
     "signal.signal(15, lambda *_: sys.exit(0))\n"
     "class H(h.BaseHTTPRequestHandler):\n"
-    " def do_GET(s): s.send_response(STATUS); s.end_headers(); s.wfile.write(b'ok')\n"
+    " def do_GET(s):\n"
+    "  time.sleep(1.5 * (s.path == '/slow'))\n"
+    "  s.send_response(STATUS); s.end_headers(); s.wfile.write(b'ok')\n"
     " def log_message(s, *a): pass\n"
     "h.ThreadingHTTPServer(('', 8000), H).serve_forever()\n"
 )
@@ -109,6 +114,10 @@ class Region:
         self.ecs.stop_task(task=arn, reason="over")
         return self.stopped(arn)
 
+    def leave(self, arn: str) -> None:
+        """Stop it without waiting: its end is not what the test is about."""
+        self.ecs.stop_task(task=arn)
+
     def execute(self, arn: str, container: str, *command: str) -> str:
         answer = self.ask("execute", task=arn, container=container, command=list(command))
         assert answer["code"] == 0, answer
@@ -152,6 +161,22 @@ class Region:
             Port=80, DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
         )  # fmt: skip
         return group
+
+    @contextlib.contextmanager
+    def slow_requests(self, balancer: str, count: int):
+        """Requests that are under way in the block; after it all of them were answered."""
+        doors = self.ask("doors")["listeners"]
+        door = next(where for arn, where in doors.items() if f"/{balancer}/" in arn)
+
+        def get(_: int) -> bytes:
+            with urllib.request.urlopen(f"http://{door}/slow", timeout=20) as answer:
+                return answer.read()
+
+        with ThreadPoolExecutor(count) as threads:
+            answers = [threads.submit(get, number) for number in range(count)]
+            time.sleep(0.3)  # They are sent; each is answered after 1.5 s.
+            yield
+            assert [one.result() for one in answers] == [b"ok"] * count
 
     def targets(self, group: str) -> list[str]:
         found = self.client("elbv2").describe_target_health(TargetGroupArn=group)

@@ -87,9 +87,11 @@ def balanced(region):
     region.steady("balanced")
     healthy = region.targets(group)
     tasks = region.ecs.list_tasks(serviceName="balanced")["taskArns"]
-    region.ecs.update_service(service="balanced", desiredCount=1)
-    draining = wait_for(lambda: region.targets(group), lambda t: "draining" in t, "draining")
-    running = [c["lastStatus"] for one in tasks for c in region.task(one)["containers"]]
+    # Both targets have a request under way, so that one drains for as long as that takes.
+    with region.slow_requests("balanced", 8):
+        region.ecs.update_service(service="balanced", desiredCount=1)
+        draining = wait_for(lambda: region.targets(group), lambda t: "draining" in t, "draining")
+        running = [c["lastStatus"] for one in tasks for c in region.task(one)["containers"]]
     wait_for(lambda: region.targets(group), lambda t: t == ["healthy"], "drained")
     wait_for(lambda: [region.task(one)["lastStatus"] for one in tasks],
              lambda s: "STOPPED" in s, "one stopped")  # fmt: skip

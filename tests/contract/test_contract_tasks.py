@@ -94,7 +94,7 @@ def test_c07_a_sidecar_that_ends_leaves_the_task(region):
     seen = region.until(arn, lambda t: exits(t)["side"] == 1, "sidecar ended")
     assert seen["desiredStatus"] == "RUNNING"
     region.running(arn)
-    region.stop(arn)
+    region.leave(arn)
 
 
 def test_c08_health_is_told_and_a_standalone_task_goes_on(region):
@@ -104,7 +104,7 @@ def test_c08_health_is_told_and_a_standalone_task_goes_on(region):
     region.execute(arn, "app", "touch", "/tmp/up")
     seen = region.until(arn, lambda t: t["healthStatus"] == "HEALTHY", "healthy")
     assert seen["lastStatus"] == "RUNNING"
-    region.stop(arn)
+    region.leave(arn)
 
 
 def test_c09_limits_are_caps(region):
@@ -113,7 +113,7 @@ def test_c09_limits_are_caps(region):
     region.running(arn)
     answer = region.execute(arn, "app", "bash", "-c", "ulimit -Sn; ulimit -Hn")
     assert answer.split() == ["123", "456"]
-    region.stop(arn)
+    region.leave(arn)
     if any("memory" in one for one in region.ask("status")["not_enforced"]):
         pytest.skip("memory limits cannot be enforced here")
     ended = region.stopped(region.run(shell("app", "head -c 300m /dev/zero | tail", memory=32)))
@@ -137,7 +137,7 @@ def test_c10_one_network_a_task(region):
                   for i in c["networkInterfaces"]}  # fmt: skip
     assert address.startswith("10.0.")
     assert exits(task)["app"] is None
-    region.stop(arn)
+    region.leave(arn)
 
 
 def test_c11_secrets(region):
@@ -153,7 +153,7 @@ def test_c11_secrets(region):
     arn = region.run(shell("app", secrets=[{"name": "A", "valueFrom": "key"}]))
     region.running(arn)
     assert region.execute(arn, "app", "bash", "-c", "echo $A") == "s3cret\n"
-    region.stop(arn)
+    region.leave(arn)
 
 
 def test_c12_one_image_that_is_not_there(region):
@@ -178,7 +178,7 @@ def test_c13_metadata_and_credentials(region):
     where = "'http://169.254.170.2'+os.environ['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI']"
     told = json.loads(region.execute(arn, "app", "python3", "-c", GET % where))
     assert {"AccessKeyId", "SecretAccessKey", "Token", "Expiration"} <= set(told)
-    region.stop(arn)
+    region.leave(arn)
 
 
 def test_c14_firelens(region):
@@ -203,4 +203,4 @@ def test_c14_firelens(region):
     text = wait_for(read, lambda t: "first" in t, "routed")
     assert "second" not in text
     assert arn in text
-    region.stop(arn)
+    region.leave(arn)

@@ -13,7 +13,7 @@ from pathlib import Path
 from hikkoshi.base.ending import Ended, Ending
 from hikkoshi.region.engine import usage
 from hikkoshi.region.engine.command import container_environment
-from hikkoshi.region.engine.limits import set_limits
+from hikkoshi.region.engine.limits import prlimit_options, set_limits
 from hikkoshi.region.engine.port import CannotStartContainer, ExecResult, Exit, Usage
 from hikkoshi.region.engine.spawner import spawn
 from hikkoshi.region.engine.started import Started
@@ -122,7 +122,10 @@ class EmbeddedContainer:
         )
 
     def _enter(self) -> list[str]:
-        command = [self._started.nsenter, "--target", str(self.pid)]
+        nsenter = self._started.nsenter
+        # Before it enters: set from outside, they would come too late for what nsenter forks.
+        command = [str(Path(nsenter).with_name("prlimit")), *prlimit_options(self._started.limits)]
+        command += ["--", nsenter, "--target", str(self.pid)]
         command += ["--mount", "--uts", "--ipc", "--pid", "--root", "--wd"]
         if not self._started.user.is_root:
             # Our own uid is the container's user there; becoming any other is not allowed.

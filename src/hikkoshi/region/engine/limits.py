@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hikkoshi.region.engine.port import Ulimit
@@ -96,6 +96,15 @@ def parse_limits(text: str) -> dict[str, Pair]:
 
 def _number(text: str) -> int:
     return int(text) if text.isdigit() else -1
+
+
+def prlimit_options(limits: Mapping[str, Pair]) -> list[str]:
+    """For prlimit(1), which gives them to itself and becomes its command."""
+
+    def text(value: int) -> str:
+        return "unlimited" if value < 0 else str(value)
+
+    return [f"--{name}={text(soft)}:{text(hard)}" for name, (soft, hard) in limits.items()]
 
 
 def set_limits(pid: int, limits: dict[str, Pair]) -> None:
