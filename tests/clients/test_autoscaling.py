@@ -96,7 +96,7 @@ def test_requests_through_the_load_balancer_scale_the_service(region):
     ecs.create_service(
         cluster="scaled", serviceName="web", taskDefinition=definition, desiredCount=1,
         launchType="FARGATE", networkConfiguration=region.network,
-        healthCheckGracePeriodSeconds=60,  # The health check is quicker than a busy machine's start.
+        healthCheckGracePeriodSeconds=60,  # A busy machine starts it slowly.
         loadBalancers=[{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}],
     )  # fmt: skip
     ecs.get_waiter("services_stable").wait(
