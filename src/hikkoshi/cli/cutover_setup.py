@@ -13,6 +13,7 @@ from hikkoshi.base.errors import BadInput
 from hikkoshi.cli.where import LOCAL_REGION, place
 from hikkoshi.cutover.place import Place, find_group, find_place
 from hikkoshi.model.project import Project
+from hikkoshi.project.documents import read_document
 from hikkoshi.project.load import load_project
 from hikkoshi.synthetic.reading import load_tests
 from hikkoshi.synthetic.run import State, run
@@ -38,7 +39,19 @@ def reach(is_local: bool, profile: str | None, region: str | None, directory: Pa
         and urlsplit(endpoint).hostname in ("127.0.0.1", "localhost")
     ):
         return Access(endpoint.rstrip("/"), region or LOCAL_REGION)
-    return place(is_local, profile, region, directory)
+    return place(is_local, profile, region or _written_region(directory), directory)
+
+
+def _written_region(directory: Path) -> str | None:
+    """The region that hikkoshi.yaml names. Going back must not fail because that file is broken."""
+    file = directory / "hikkoshi.yaml"
+    if not file.exists():
+        return None
+    try:
+        data = read_document(file).data
+    except BadInput:
+        return None
+    return str(data["region"]) if isinstance(data, dict) and data.get("region") else None
 
 
 def aim(
