@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests wait more than they compute: two files at a time halve the suite on two cores.
 JOBS ?= 2
 
-.PHONY: help setup rehearse test iac lint format types bench conformance clean
+.PHONY: help setup rehearse test iac lint format types bench decisions corpus conformance clean
 
 help:                      ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ rehearse: setup            ## rehearse examples/genba/after; ends with the verdi
 	@$(BIN)/hikkoshi rehearse examples/genba/after $(ARGS)
 
 test: .venv/.ready-dev lint types     ## every check and every test
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile $(ARGS)
 
 iac: .venv/.ready-iac                 ## set up the extra iac (CDK, 600 MB) and run its tests
 	@$(BIN)/pytest tests/iac $(ARGS)
@@ -45,6 +45,9 @@ bench: .venv/.ready-dev               ## the measures, as ratios, on this machin
 
 conformance: .venv/.ready-dev         ## the contract on every engine here; writes docs/conformance.md
 	@$(BIN)/pytest tests/contract --conformance $(ARGS)
+
+decisions: .venv/.ready               ## the index of docs/decisions
+	@$(BIN)/python scripts/decisions_index.py
 
 corpus: .venv/.ready-dev              ## the rules on services with planted defects, all of them
 	@$(BIN)/python tests/corpus/measure.py $(ARGS)

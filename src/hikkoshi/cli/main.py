@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "survey": ("hikkoshi.cli.survey", "survey", "Write down what runs today: host, account."),
         "plan": ("hikkoshi.cli.plan", "plan", "Turn a survey into the files of the new home."),
         "rehearse": ("hikkoshi.cli.rehearse", "rehearse", "Rehearse a move and give a verdict."),
+        "cutover": ("hikkoshi.cli.cutover", "cutover", "Move the traffic, a step at a time."),
     },
     "Files and images": {
         "check": ("hikkoshi.cli.check", "check", "Check a project's files; start nothing."),
@@ -48,7 +49,6 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "scale": ("hikkoshi.cli.tasks", "scale", "Set how many tasks a service has."),
         "revisions": ("hikkoshi.cli.shipped", "revisions", "List revisions and their deployments."),
         "init": ("hikkoshi.cli.shipped", "init", "Write a project's files from a live service."),
-        "cutover": ("hikkoshi.cli.cutover", "cutover", "Move the traffic, a step at a time."),
         "delete": ("hikkoshi.cli.shipped", "delete", "Delete a service; asks first."),
     },
     "Trials by themselves": {
