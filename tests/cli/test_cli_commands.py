@@ -110,11 +110,12 @@ def test_down_of_a_project_that_was_never_up_leaves_no_trace(hikkoshi, genba):
 
 
 @pytest.mark.parametrize("arguments", [["rehearse", "after", "--quick"], ["up", "-d"]])
-def test_the_docker_engine_says_that_it_is_not_implemented(hikkoshi, genba, arguments):
+def test_without_a_docker_that_answers_its_engine_is_refused(hikkoshi, genba, arguments):
     at = [str(genba / "after") if a == "after" else a for a in arguments]
-    said = hikkoshi(*at, "--engine", "docker")
+    nowhere = f"unix://{hikkoshi.home}/no-docker.sock"
+    said = hikkoshi(*at, "--engine", "docker", DOCKER_HOST=nowhere)
     assert (said.code, said.out) == (3, "")
-    assert "not implemented" in said.err
+    assert "Docker does not answer on a socket of this machine" in said.err
     assert "fix: " in said.err
     assert not (genba / "after" / ".hikkoshi").exists()
 

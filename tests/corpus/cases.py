@@ -17,7 +17,8 @@ LOAD, FAILOVER, STOP = "one-by-one,steady,soak", "steady,failover", "steady,kill
 class Case:
     """rule: what is planted, and must be named. only: the trials. rate: requests a second.
     setup: what the project has beside the defect, the same for the twin: cpu, memory, nofile,
-    pool, max_connections, router (a file), health (seconds), log (a mode), bounded, p99.
+    pool, max_connections, router (a file), health (seconds), log (a mode), bounded, p99,
+    stop_timeout (seconds).
     of_project: the defect is not in the code but in these settings, which the twin has not."""
 
     rule: str
@@ -109,7 +110,8 @@ CASES: tuple[Case, ...] = (
     ),
     _without_database(NODE, "grows-in-memory", "steady,soak"),
     _without_database(NODE, "leaks-file-descriptors", "steady,soak"),
-    _without_database(NODE, "ignores-sigterm", STOP),
+    # Node has a handler of its own, so only a whole stopTimeout can show what it does.
+    _without_database(NODE, "ignores-sigterm", STOP, setup={"stop_timeout": "4"}),
     _without_database(NODE, "drops-requests-on-stop", STOP),
     _without_database(GO, "grows-in-memory", "steady,soak"),
     _without_database(GO, "leaks-file-descriptors", "steady,soak"),

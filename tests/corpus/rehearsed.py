@@ -78,7 +78,8 @@ def _container(
     case: Case, settings: dict[str, str], environment: dict[str, str]
 ) -> dict[str, object]:
     container: dict[str, object] = {
-        "name": "app", "image": IMAGE, "essential": True, "stopTimeout": 30,
+        "name": "app", "image": IMAGE, "essential": True,
+        "stopTimeout": int(settings.get("stop_timeout", "30")),
         "portMappings": [{"containerPort": 8080}],
         "environment": [{"name": k, "value": v} for k, v in environment.items()],
         "ulimits": [

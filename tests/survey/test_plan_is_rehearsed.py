@@ -29,4 +29,4 @@ def test_the_plan_of_a_tree_comes_up_and_shows_its_n_plus_one(tmp_path: Path) ->
     verdict = json.loads(done.stdout)
     (trial,) = [t for t in verdict["trials"] if t["name"] == "one-by-one"]
     assert trial["outcome"] != "not tried", trial
-    assert "n-plus-one-queries" in {f["rule"] for f in verdict["judgement"]["findings"]}
+    assert "repeats-a-query-for-each-row" in {f["rule"] for f in verdict["judgement"]["findings"]}

@@ -88,6 +88,12 @@ def decide(asked: str, needs_docker: list[str], docker: Callable[[], DockerHere]
     return EngineChoice("embedded", here.refusal.what)
 
 
+def refuse_engine(asked: str) -> None:
+    """Before anything is written: Docker was asked for, and cannot be used here."""
+    if asked == "docker" and (refusal := look_for_docker(os.environ).refusal) is not None:
+        raise refusal
+
+
 def images_that_need_docker(project: Project | None) -> list[str]:
     """Of the task definition: what is neither described without Docker, nor localhost's, nor
     played by a stand-in."""

@@ -17,6 +17,8 @@ def evidence() -> None:
     Examples:
       hikkoshi evidence export --parquet out
       hikkoshi evidence export examples/genba/before --csv out --table requests
+
+    Exit codes: 0 written, 2 wrong use, 3 could not be read or written.
     """
 
 

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.cli.engine_choice import choose_engine, engine_option
+from hikkoshi.cli.engine_choice import choose_engine, engine_option, refuse_engine
 from hikkoshi.cli.places import make_run
 from hikkoshi.cli.programme_plan import Plan, make_plan
 from hikkoshi.cli.progress import BarProgress, PlainProgress
@@ -50,6 +50,7 @@ def rehearse(
     Exit codes: 0 ready, 1 not ready, 2 wrong use or bad input, 3 could not run.
     """
     plan = make_plan(directory, quick=quick, only=_names(only), skip=_names(skip), keep=keep)
+    refuse_engine(engine)
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     run = make_run(directory, run_id)
     console = Console(stderr=as_json)
