@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -88,8 +87,8 @@ def test_requests_through_the_load_balancer_scale_the_service(region):
         family="web", networkMode="awsvpc", requiresCompatibilities=["FARGATE"],
         cpu="256", memory="512",
         containerDefinitions=[{
-            "name": "app", "image": "localhost/host", "portMappings": [{"containerPort": 8080}],
-            "command": [sys.executable, "-m", "http.server", "-d", "/etc/ssl", "8080"],
+            "name": "app", "image": "localhost/python", "portMappings": [{"containerPort": 8080}],
+            "command": ["python3", "-m", "http.server", "-d", "/etc/ssl", "8080"],
         }],
     )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
     ecs.create_cluster(clusterName="scaled")
