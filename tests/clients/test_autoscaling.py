@@ -101,6 +101,9 @@ def test_requests_through_the_load_balancer_scale_the_service(region):
     ecs.get_waiter("services_stable").wait(
         cluster="scaled", services=["web"], WaiterConfig={"Delay": 1, "MaxAttempts": 40}
     )
+    elb.get_waiter("target_in_service").wait(
+        TargetGroupArn=group, WaiterConfig={"Delay": 1, "MaxAttempts": 40}
+    )
     where = {"ResourceId": "service/scaled/web", **WHERE}
     scaling.register_scalable_target(MinCapacity=1, MaxCapacity=2, **where)
     label = balancer.partition("loadbalancer/")[2] + "/" + group.rpartition(":")[2]
