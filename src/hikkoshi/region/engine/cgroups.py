@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hikkoshi.region.engine.port import SandboxUsage
+
 PERIOD_US = 100_000
 _REMOVE_DEADLINE_S = 5.0
 
@@ -345,3 +347,18 @@ def _remove_soon(directories: Sequence[Path]) -> None:
                 directory.rmdir()
             except OSError:
                 time.sleep(0.001)  # The kernel tells nobody when a group has become empty.
+
+
+def usage_of(group: Group) -> SandboxUsage | None:
+    """What the group has counted for its task; None where it lacks a controller, or is gone."""
+    with contextlib.suppress(OSError):
+        counted, memory = group.cpu(), group.memory_bytes()
+        if counted is not None and memory is not None:
+            return SandboxUsage(
+                counted.cpu_s,
+                memory,
+                counted.periods,
+                counted.throttled_periods,
+                counted.throttled_s,
+            )
+    return None

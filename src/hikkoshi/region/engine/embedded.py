@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.images import ImageLibrary, ImageNotHere, LocalImage
-from hikkoshi.region.engine.cgroups import Group, open_groups, safe_name
+from hikkoshi.region.engine.cgroups import Group, open_groups, safe_name, usage_of
 from hikkoshi.region.engine.container import EmbeddedContainer, connect
 from hikkoshi.region.engine.layout import HostTree
 from hikkoshi.region.engine.limits import Clipped, Pair, grant, own_limits
@@ -229,17 +229,8 @@ class EmbeddedSandbox:
         """None once removed. Without control groups: what the containers' /proc says, summed."""
         if self._is_removed:
             return None
-        if self._group is not None:
-            with contextlib.suppress(OSError):
-                counted, memory = self._group.cpu(), self._group.memory_bytes()
-                if counted is not None and memory is not None:
-                    return SandboxUsage(
-                        counted.cpu_s,
-                        memory,
-                        counted.periods,
-                        counted.throttled_periods,
-                        counted.throttled_s,
-                    )
+        if self._group is not None and (counted := usage_of(self._group)) is not None:
+            return counted
         live = [(one, one.usage()) for one in self._containers.values()]
         return SandboxUsage(
             self._finished_cpu_s + sum(one.cpu_s for one, _ in live),

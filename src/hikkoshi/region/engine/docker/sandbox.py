@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hikkoshi.base.errors import CannotRun
-from hikkoshi.region.engine.cgroups import Group
+from hikkoshi.region.engine.cgroups import Group, usage_of
 from hikkoshi.region.engine.docker.container import DockerContainer
 from hikkoshi.region.engine.docker.daemon import DockerRefused, path_of
 from hikkoshi.region.engine.docker.documents import (
@@ -175,17 +175,8 @@ class DockerSandbox:
     def usage(self) -> SandboxUsage | None:
         if self._is_removed:
             return None
-        if self._group is not None:
-            with contextlib.suppress(OSError):
-                counted, memory = self._group.cpu(), self._group.memory_bytes()
-                if counted is not None and memory is not None:
-                    return SandboxUsage(
-                        counted.cpu_s,
-                        memory,
-                        counted.periods,
-                        counted.throttled_periods,
-                        counted.throttled_s,
-                    )
+        if self._group is not None and (counted := usage_of(self._group)) is not None:
+            return counted
         live = [(one, one.usage()) for one in self._containers.values()]
         return SandboxUsage(
             self._finished_cpu_s + sum(one.cpu_s for one, _ in live),
