@@ -141,3 +141,15 @@ def test_a_trial_that_answers_long_after_its_load_is_cut_by_the_load():
     found, _ = rule.saturations(samples, {"a": -1.0}, [trial], {trial: 6.0})
     assert [saturation.window_s for saturation in found] == [1.2]
     assert rule.saturations(samples, {"a": -1.0}, [trial], {})[0] == []
+
+
+@pytest.mark.parametrize("every_s", [0.5, 0.7, 1.0, 1.3])
+def test_a_quick_steady_is_judged_though_samples_come_late(made_run, every_s):
+    """A busy machine samples less often than each 0.5 s; 6 s of the planned rate still suffice."""
+    made_run.trial("steady", 10, 16)
+    for k in range(int(10 / every_s)):
+        made_run.row(
+            "task_usage", t=8 + k * every_s, task="t1", family="genba", cpu_s=k * every_s * 0.1,
+            cpu_limit_vcpu=0.5, cpu_is_enforced=True, periods=k, throttled_periods=0,
+        )  # fmt: skip
+    assert made_run.judge_by(rule) is None

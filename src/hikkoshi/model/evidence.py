@@ -12,6 +12,10 @@ from typing import Any, Protocol
 
 SCHEMA_VERSION = 3
 
+SETTLING_S = 3.0
+"""Own cut. So long after its start a task imports, compiles and fills its pools: what it uses then
+is not what it needs. Rules leave it out; trials at the planned rate begin after it."""
+
 TABLES: dict[str, dict[str, str]] = {
     # One planned stretch of a run: a trial, or a part of one ("steady", "failover", …).
     "trials": {

@@ -8,6 +8,7 @@ from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.sending import planned_rate, send
+from hikkoshi.trials.watch import wait_settled
 
 # A p99 of fewer requests is one outlier, not a percentile.
 LEAST_FOR_P99 = 100
@@ -26,6 +27,8 @@ def try_soak(context: Context) -> TrialResult:
 
 
 def _hold(context: Context, name: str, title: str, duration_s: float) -> TrialResult:
+    # A task that still starts up says nothing of the planned rate, nor would a rule count it.
+    wait_settled(context.home)
     t_start = time.time()
     with send(context, name, duration_s) as sending:
         sending.finish()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
 from hikkoshi.aws.access import calling, wait_until
 from hikkoshi.base.errors import CannotRun
+from hikkoshi.model.evidence import SETTLING_S
 from hikkoshi.trials.home import NewHome
 
 # So many tasks that ended alike show that the next one will, too.
@@ -118,6 +120,13 @@ def running_tasks(home: NewHome) -> list[dict[str, Any]]:
         return []
     tasks = calling("ecs:DescribeTasks", ecs.describe_tasks, cluster=home.cluster, tasks=arns)
     return [t for t in tasks["tasks"] if t["lastStatus"] == "RUNNING"]
+
+
+def wait_settled(home: NewHome) -> None:
+    """Until the youngest running task is SETTLING_S old, by ECS's startedAt; never longer."""
+    started = [t["startedAt"].timestamp() for t in running_tasks(home) if "startedAt" in t]
+    if started:
+        time.sleep(min(max(0.0, max(started) + SETTLING_S - time.time()), SETTLING_S))
 
 
 def healthy_targets(home: NewHome) -> int:

@@ -10,6 +10,7 @@ from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured
 from hikkoshi.findings.rule import PLANNED, Applies, Need
+from hikkoshi.model.evidence import SETTLING_S
 from hikkoshi.model.findings import Certainty, Finding, NotJudged
 
 NAME = "is-throttled"
@@ -20,8 +21,6 @@ APPLIES = Applies((Need.LOAD,), PLANNED)
 LIKELY_SHARE = 0.25
 FACT_SHARE = 0.50
 LEAST_PERIODS = 20
-# Own cut, as for saturation: imports and filling pools take CPU that the running service does not.
-START_UP_S = 3.0
 
 
 def throttled_in(
@@ -31,7 +30,7 @@ def throttled_in(
     within = [
         one
         for one in samples
-        if max(window.t_start, t_started + START_UP_S) <= one.t <= window.t_end
+        if max(window.t_start, t_started + SETTLING_S) <= one.t <= window.t_end
     ]
     if len(within) < 2:
         return None
@@ -65,7 +64,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     if worst:
         return tuple(_finding(family, *seen) for family, seen in worst.items())
     if not is_judged:
-        return NotJudged(NAME, f"steady and soak had no task past its first {START_UP_S:.0f} s")
+        return NotJudged(NAME, f"steady and soak had no task past its first {SETTLING_S:.0f} s")
     return None
 
 

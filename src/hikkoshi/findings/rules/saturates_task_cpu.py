@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from hikkoshi.evidence import queries
 from hikkoshi.evidence.queries import TaskSample
@@ -13,6 +13,7 @@ from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.fargate.sizes import VALID_CPUS, describe_sizes
 from hikkoshi.findings.rule import PLANNED, Applies, Need
+from hikkoshi.model.evidence import SETTLING_S
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "saturates-task-cpu"
@@ -29,8 +30,6 @@ WINDOWS_A_TRIAL = 5
 SHORTEST_WINDOW_S = 1.0
 # Where nothing enforces the limit, the task shows its true need: over it is over it.
 UNENFORCED_SHARE = 1.0
-# Own cut: imports, compilers and filling pools take CPU that the running service does not.
-START_UP_S = 3.0
 # Own cut: a task that runs at more than this share has no room for a deploy or a lost neighbour.
 TARGET_SHARE = 0.7
 
@@ -80,13 +79,13 @@ def window_length(sending_s: float) -> float:
 
 
 def cut(samples: Sequence[TaskSample], window_s: float) -> tuple[Slice, ...]:
-    """Consecutive windows of one task's samples, each at least (nearly) window_s long."""
+    """Consecutive windows of one task's samples, each as near to window_s as the samples allow."""
     slices: list[Slice] = []
     first = samples[0] if samples else None
-    for sample in samples[1:]:
+    for before, sample in pairwise(samples):
         assert first is not None
-        # Samples come a little early or late; a window that lacks a tenth still counts.
-        if sample.t - first.t < 0.9 * window_s:
+        # The next sample would be farther from window_s than this one: a busy machine's come late.
+        if sample.t - first.t < window_s - (sample.t - before.t) / 2:
             continue
         periods = sample.periods - first.periods
         throttled = sample.throttled_periods - first.throttled_periods
@@ -122,7 +121,7 @@ def saturations(
     for trial in trials:
         window_s = window_length(sending_s.get(trial, trial.length_s))
         for task, rows in groupby(sorted(samples, key=lambda s: s.task), lambda s: s.task):
-            settled = starts.get(task, -math.inf) + START_UP_S
+            settled = starts.get(task, -math.inf) + SETTLING_S
             within = sorted(
                 (r for r in rows if max(trial.t_start, settled) <= r.t <= trial.t_end),
                 key=lambda r: r.t,
@@ -157,7 +156,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
         return NotJudged(
             NAME,
             f"steady and soak had no task with {CONSECUTIVE} windows of CPU samples after its "
-            f"first {START_UP_S:.0f} s",
+            f"first {SETTLING_S:.0f} s",
         )
     return None
 
@@ -217,7 +216,7 @@ def _finding(evidence: EvidenceStore, family: str, found: list[Saturation]) -> F
         tuple(numbers),
         _advice(worst, alive),
         (
-            f"Not counted: the first {START_UP_S:.0f} s after a task's start, and every trial but "
+            f"Not counted: the first {SETTLING_S:.0f} s after a task's start, and every trial but "
             "steady and soak.",
             "Cores are this machine's; Fargate's may be slower or faster. Measure again there.",
         ),
