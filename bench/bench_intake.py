@@ -110,7 +110,8 @@ def whole(spans: int) -> None:
         sidecar = subprocess.Popen(
             [sys.executable, "-m", "hikkoshi.region.xray.sidecar"], stderr=log,
             env={**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ours.recv()}",
-                 "HIKKOSHI_XRAY_PORT": "0", "HIKKOSHI_OTLP_PORT": "0"},
+                 "HIKKOSHI_XRAY_PORT": "0", "HIKKOSHI_OTLP_PORT": "0",
+                 "HIKKOSHI_OTLP_GRPC_PORT": "0"},
         )  # fmt: skip
         while "listening" not in (text := (Path(name) / "log").read_text()):
             time.sleep(0.05)

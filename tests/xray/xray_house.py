@@ -67,6 +67,7 @@ class Sidecar:
     process: subprocess.Popen[str]
     xray: int
     otlp: int
+    grpc: int
     lines: list[str] = field(default_factory=list)
 
     def stop(self) -> tuple[int, str]:
@@ -90,6 +91,7 @@ def start_sidecar() -> Iterator[StartSidecar]:
             "AWS_REGION": "ap-northeast-1",
             "HIKKOSHI_XRAY_PORT": "0",
             "HIKKOSHI_OTLP_PORT": "0",
+            "HIKKOSHI_OTLP_GRPC_PORT": "0",
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "hikkoshi.region.xray.sidecar"],
@@ -102,7 +104,7 @@ def start_sidecar() -> Iterator[StartSidecar]:
         first = process.stderr.readline()
         assert "listening on 127.0.0.1: X-Ray " in first, first
         words = first.replace(",", "").split()
-        return Sidecar(process, int(words[5]), int(words[7]))
+        return Sidecar(process, int(words[5]), int(words[7]), int(words[9]))
 
     yield start
     for process in started:

@@ -1,4 +1,4 @@
-"""HTTP/2 on one connection, by the library h2 (an extra): one request at a time on it.
+"""HTTP/2 on one connection, by the library h2: one request at a time on it.
 
 The request comes as the bytes of HTTP/1.1 and is taken apart again, so that variables, bodies from
 files and headers need no second way of being made.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hikkoshi.base.errors import CannotRun
 from hikkoshi.load.failures import Failure
 from hikkoshi.load.response import MAX_HEAD_BYTES, Head, Unreadable
 
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 
 # Of the connection (RFC 9113, 8.2.2), or told in another way.
 _NOT_SENT = {b"host", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"}
-
-
-def require_http2() -> None:
-    """CannotRun when the library is not installed."""
-    try:
-        import h2.connection  # noqa: F401
-    except ImportError as error:
-        raise CannotRun(
-            "HTTP/2 needs the library h2", fix="pip install 'hikkoshi[http2]'"
-        ) from error
 
 
 class Http2:

@@ -23,7 +23,6 @@ from typing import Any
 
 from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
 from hikkoshi.load.conditions import parse_conditions
-from hikkoshi.load.http2 import require_http2
 from hikkoshi.load.limits import Limits
 from hikkoshi.load.pacer import from_json
 from hikkoshi.load.request import Form, Prepared, prepare
@@ -100,8 +99,6 @@ def run(orders: Orders, voice: Voice) -> None:
     allow_descriptors(plan["connections"])
     targets = read_targets(plan["targets"])
     limits = read_limits(plan)
-    if limits.is_http2:
-        require_http2()
     prepared = prepare(targets, limits.form)
     # A redirect may lead to https where no target does.
     needs_tls = limits.redirects > 0 or any(each.address.is_tls for each in prepared)

@@ -50,7 +50,7 @@ MEANS = (
     click.option("--processes", type=int, default=1, show_default=True, help="One a core."),
     click.option("--no-keepalive", is_flag=True, help="A new connection for each request."),
     click.option("--chunked", is_flag=True, help="Send bodies in chunks."),
-    click.option("--http2", is_flag=True, help="HTTP/2 (needs the extra hikkoshi[http2])."),
+    click.option("--http2", is_flag=True, help="HTTP/2: one request at a time on a connection."),
     click.option("--insecure", is_flag=True, help="Do not verify certificates."),
     click.option("--root-certs", type=_FILE, help="PEM of the authorities to trust as well."),
     click.option("--cert", type=_FILE, help="PEM of the client's certificate."),

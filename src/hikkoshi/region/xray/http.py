@@ -111,7 +111,7 @@ async def _read(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Strea
     body = await _body(headers, reader, until_end=False)
     encoding = headers.get("content-encoding", "identity").lower()
     if encoding == "gzip":
-        body = _gunzip(body)
+        body = gunzip(body)
     elif encoding != "identity":
         raise BadRequestError(415, f"Content-Encoding {encoding}: send gzip or none")
     return Request(words[0], words[1].partition("?")[0], headers, body)
@@ -158,7 +158,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
         await reader.readexactly(2)
 
 
-def _gunzip(body: bytes) -> bytes:
+def gunzip(body: bytes) -> bytes:
+    """At most MAX_BODY bytes of it. Raises BadRequestError."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         found = unpacker.decompress(body, MAX_BODY)

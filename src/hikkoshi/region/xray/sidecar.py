@@ -1,12 +1,13 @@
 """Plays the X-Ray daemon and the OpenTelemetry collector inside a task.
 
 `python3 -m hikkoshi.region.xray.sidecar`: UDP and TCP 2000 as the X-Ray daemon has them, OTLP over
-HTTP at 4318, all forwarded to the region's X-Ray API at AWS_ENDPOINT_URL. It is a program of its
-own, so it reads its environment and writes its log (stderr) itself. Only the standard library is
-loaded at the start: every task starts one.
+HTTP at 4318 and over gRPC at 4317, all forwarded to the region's X-Ray API at AWS_ENDPOINT_URL. It
+is a program of its own, so it reads its environment and writes its log (stderr) itself. Only the
+standard library is loaded at the start: every task starts one.
 
 Environment: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_XRAY), AWS_REGION; HIKKOSHI_XRAY_ADDRESS
-(127.0.0.1), HIKKOSHI_XRAY_PORT (2000), HIKKOSHI_OTLP_PORT (4318)."""
+(127.0.0.1), HIKKOSHI_XRAY_PORT (2000), HIKKOSHI_OTLP_PORT (4318),
+HIKKOSHI_OTLP_GRPC_PORT (4317)."""
 
 from __future__ import annotations
 
@@ -16,19 +17,33 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.region.xray.documents import BadDocumentError, parse_datagram
 from hikkoshi.region.xray.forward import Forwarder
-from hikkoshi.region.xray.http import BadRequestError, Request, Response, serve_connection
+from hikkoshi.region.xray.http import (
+    BadRequestError,
+    Handler,
+    Request,
+    Response,
+    serve_connection,
+)
 
 LAST_FLUSH_S = 4.0
 RECEIVE_BUFFER = 4 << 20
 DATAGRAM = 65536
 PROXIED = frozenset({"/GetSamplingRules", "/SamplingTargets"})
 PROTOBUF = "application/x-protobuf"
+OTLP_CALLS = {
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "/v1/traces",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "/v1/metrics",
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "/v1/logs",
+}
+"""gRPC's method → the same thing's path in HTTP."""
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,7 @@ class Settings:
     address: str = "127.0.0.1"
     xray_port: int = 2000
     otlp_port: int = 4318
+    grpc_port: int = 4317
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -50,6 +66,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         environment.get("HIKKOSHI_XRAY_ADDRESS", "127.0.0.1"),
         int(environment.get("HIKKOSHI_XRAY_PORT", "2000")),
         int(environment.get("HIKKOSHI_OTLP_PORT", "4318")),
+        int(environment.get("HIKKOSHI_OTLP_GRPC_PORT", "4317")),
     )
 
 
@@ -63,10 +80,11 @@ class Sidecar:
         self._connections: set[asyncio.Task[None]] = set()
         self.ignored = {"/v1/metrics": 0, "/v1/logs": 0}
 
-    async def start(self) -> tuple[int, int]:
-        """Listen; the ports of X-Ray and of OTLP. Raises OSError for a port that is taken."""
+    async def start(self) -> tuple[int, int, int]:
+        """Listen; the ports of X-Ray, OTLP/HTTP and OTLP/gRPC. Raises OSError for one that is
+        taken."""
         address = self._settings.address
-        tcp = await self._listen(self._settings.xray_port, self._answer_daemon)
+        tcp = await self._listen(self._settings.xray_port, _over_http(self._answer_daemon))
         xray_port = tcp.sockets[0].getsockname()[1]
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -75,8 +93,9 @@ class Sidecar:
         self._socket = udp
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        otlp = await self._listen(self._settings.otlp_port, self._answer_otlp)
-        return xray_port, otlp.sockets[0].getsockname()[1]
+        otlp = await self._listen(self._settings.otlp_port, _over_http(self._answer_otlp))
+        grpc = await self._listen(self._settings.grpc_port, self._over_grpc)
+        return xray_port, otlp.sockets[0].getsockname()[1], grpc.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Take nothing more, and deliver what is there, also what only the kernel has yet."""
@@ -98,13 +117,15 @@ class Sidecar:
         except BadDocumentError as error:
             self._forwarder.reject(error.reason)
 
-    async def _listen(self, port: int, handler: Any) -> asyncio.Server:
+    async def _listen(self, port: int, talk: Talk) -> asyncio.Server:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             if task is not None:
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)
-            await serve_connection(reader, writer, handler)
+            # Only `close` cancels; what asyncio's streams see cancelled they log as an error.
+            with contextlib.suppress(asyncio.CancelledError):
+                await talk(reader, writer)
 
         server = await asyncio.start_server(serve, self._settings.address, port)
         self._servers.append(server)
@@ -136,14 +157,13 @@ class Sidecar:
         return Response(200, b"" if kind == PROTOBUF else b"{}", kind)
 
     def _take_traces(self, body: bytes, kind: str) -> Response:
-        from hikkoshi.region.xray.otlp import documents_of, read_json, read_protobuf
+        from hikkoshi.region.xray.otlp import read_json, read_protobuf
 
         try:
             spans, refused = read_protobuf(body) if kind == PROTOBUF else read_json(body)
         except ValueError as error:
             raise BadRequestError(400, f"not OTLP: {error}") from error
-        taken = sum(self._forwarder.put(document) for document in documents_of(spans))
-        lost = len(spans) + refused - taken
+        lost = self._put(spans, refused)
         if kind == PROTOBUF:
             return Response(200, _partial_success(lost), kind)
         return Response(
@@ -151,6 +171,46 @@ class Sidecar:
             b'{"partialSuccess":{"rejectedSpans":"%d"}}' % lost if lost else b"{}",
             kind,
         )
+
+    async def _over_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Only who speaks gRPC pays for loading HTTP/2.
+        from hikkoshi.region.xray.grpc import serve_grpc
+
+        await serve_grpc(reader, writer, self._answer_call)
+
+    def _answer_call(self, path: str, message: bytes) -> bytes:
+        """The answer's message of an Export call. Raises CallError."""
+        from hikkoshi.region.xray.grpc import INVALID_ARGUMENT, UNIMPLEMENTED, CallError
+        from hikkoshi.region.xray.otlp import read_protobuf
+
+        kind = OTLP_CALLS.get(path)
+        if kind in self.ignored:
+            self.ignored[kind] += 1
+            return b""
+        if kind != "/v1/traces":
+            raise CallError(UNIMPLEMENTED, f"{path} is not an Export of traces, metrics or logs")
+        try:
+            spans, refused = read_protobuf(message)
+        except ValueError as error:
+            raise CallError(INVALID_ARGUMENT, f"not OTLP: {error}") from error
+        return _partial_success(self._put(spans, refused))
+
+    def _put(self, spans: list[dict[str, Any]], refused: int) -> int:
+        """How many are lost, the refused among them: no valid ids or times, or a full queue."""
+        from hikkoshi.region.xray.otlp import documents_of
+
+        documents = list(documents_of(spans))
+        bad = refused + len(spans) - len(documents)
+        for _ in range(bad):
+            self._forwarder.reject("an OTLP span without valid ids and times")
+        return bad + sum(not self._forwarder.put(document) for document in documents)
+
+
+def _over_http(handler: Handler) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_connection(reader, writer, handler)
+
+    return talk
 
 
 def _partial_success(lost: int) -> bytes:
@@ -190,7 +250,8 @@ async def _run(settings: Settings) -> int:
     except OSError as error:
         _log(f"cannot listen on {settings.address}: {error}")
         return 1
-    _log(f"listening on {settings.address}: X-Ray {ports[0]}, OTLP/HTTP {ports[1]}")
+    xray, http, grpc = ports
+    _log(f"listening on {settings.address}: X-Ray {xray}, OTLP/HTTP {http}, OTLP/gRPC {grpc}")
     sending = asyncio.create_task(forwarder.run())
     await stopped.wait()
     sending.cancel()
