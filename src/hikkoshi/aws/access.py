@@ -76,7 +76,7 @@ class Access:
 
     def client(self, service: str) -> Any:
         config = botocore.config.Config(
-            retries={"max_attempts": 3 if self.is_local else 8, "mode": "standard"},
+            retries={"mode": "standard", **self._attempts()},
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=8,
@@ -99,6 +99,12 @@ class Access:
                 f"no client of {service} can be made: {error}",
                 fix="look at the region's name and at AWS_ENDPOINT_URL",
             ) from error
+
+    def _attempts(self) -> dict[str, int]:
+        """Botocore's own; a Config's would overrule what AWS_MAX_ATTEMPTS says."""
+        if self.is_local:
+            return {"max_attempts": 3}
+        return {} if os.environ.get("AWS_MAX_ATTEMPTS") else {"max_attempts": 8}
 
     def ask(self, path: str, body: dict[str, Any] | None = None, timeout_s: float = 30.0) -> Any:
         """A call under `/_hikkoshi/`, of a local region only: GET without a body, else POST; JSON
@@ -142,7 +148,14 @@ def calling(operation: str, call: Callable[..., Any], /, **parameters: Any) -> A
     """Make an AWS call; its error becomes AwsRefused with the operation's name.
 
     Throttling is waited out, beyond botocore's own few attempts, for `THROTTLED_S` at most."""
-    gives_up = time.monotonic() + THROTTLED_S
+    return calling_for(THROTTLED_S, operation, call, **parameters)
+
+
+def calling_for(
+    throttled_s: float, operation: str, call: Callable[..., Any], /, **parameters: Any
+) -> Any:
+    """As `calling`; throttling is waited out for `throttled_s` at most."""
+    gives_up = time.monotonic() + throttled_s
     pause_s = 0.2
     while True:
         try:

@@ -6,19 +6,20 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
-from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
 from hikkoshi.cli.where import place, place_options
 from hikkoshi.model.survey import Account, Host, Survey, Unseen
+from hikkoshi.survey.account import AccountSurvey, survey_account
 from hikkoshi.survey.gathered import Reach
 from hikkoshi.survey.host import HostSurvey, survey_host, write_kept
 from hikkoshi.survey.secrets import Redactor
 from hikkoshi.survey.shell import local_reach, ssh_reach
 from hikkoshi.survey.store import save_survey
+from hikkoshi.survey.template import read_template
 from hikkoshi.survey.tree import TreeReach
 
 
@@ -35,7 +36,8 @@ from hikkoshi.survey.tree import TreeReach
 @click.option("--identity", "-i", type=click.Path(path_type=Path), help="The ssh key to use.")
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="Instead of ~/.ssh/config.")
 @click.option("--window", default=5.0, show_default=True, help="Seconds to watch processes for.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one round trip.")
+@click.option("--timeout", default=60.0, show_default=True,
+              help="Seconds for one round trip, and for one call that AWS throttles.")  # fmt: skip
 @click.option("--no-files", is_flag=True, help="Do not copy the application's own files.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
               default=Path("survey.json"), show_default=True)  # fmt: skip
@@ -69,8 +71,8 @@ def survey(
       hikkoshi survey --root /mnt/snapshot -o old-web.json
       hikkoshi survey --from former2.yaml --host local
 
-    Exit codes: 0 done, 1 the connection was lost and what came before is written, 2 wrong use,
-    3 could not run.
+    Exit codes: 0 done (what was refused stands under `not_seen`), 1 cut short by a lost connection
+    or by AWS's throttling, and what came before is written, 2 wrong use, 3 could not run.
     """
     if host is not None and root is not None:
         raise BadInput("both --host and --root", fix="survey one after the other, with two -o")
@@ -78,6 +80,11 @@ def survey(
         raise BadInput("nothing to survey", fix="give --host, --root, --account or --from")
     if not 0 <= window <= 600:
         raise BadInput(f"a window of {window} s", where="--window", fix="0 to 600 s")
+    if not 0 < timeout <= 3600:
+        raise BadInput(f"a timeout of {timeout} s", where="--timeout", fix="1 to 3600 s")
+    # What can be refused without asking anybody is refused before the host is surveyed.
+    from_template = read_template(template) if template is not None else None
+    access = place(is_local, profile, region) if wants_account and not template else None
     console = Console(stderr=True)
     started = time.time()
     redactor = Redactor()
@@ -98,13 +105,21 @@ def survey(
         tree = str(root.resolve()) if root is not None else "/" if host == "local" else ""
         clean = replace(clean, system=replace(clean.system, tree=tree))
         found = replace(found, host=clean, not_seen=result.unseen, round_trips=reach.trips)
-    if wants_account or template is not None:
-        account, unseen = _account(template, is_local, profile, region, say)
-        found = replace(
-            found,
-            account=redactor.value(account, account.source),
-            not_seen=(*found.not_seen, *unseen),
-        )
+    cut_short: list[HikkoshiError] = [result.broke] if result and result.broke else []
+    if from_template is not None:
+        found = _with_account(found, from_template, (), redactor)
+    if access is not None:
+        try:
+            asked = survey_account(access, say, timeout)
+        except HikkoshiError as error:
+            if result is None:
+                raise
+            # The host was surveyed, perhaps for minutes: that is kept.
+            asked = AccountSurvey(
+                None, (Unseen("the account", error.what, error.fix or ""),), error
+            )
+        found = _with_account(found, asked.account, asked.unseen, redactor)
+        cut_short += [asked.cut_short] if asked.cut_short else []
     if result is not None and (result.kept or result.links):
         found = _write_files(found, result, output)
     found = replace(found, secrets=redactor.secrets, seconds=round(time.time() - started, 1))
@@ -113,10 +128,9 @@ def survey(
         click.echo(output.read_text("utf-8"), nl=False)
     else:
         _show(found, output)
-    if result is not None and result.broke is not None:
-        console.print(f"error: {result.broke}", markup=False, highlight=False, style="red")
-        return 1
-    return 0
+    for why in cut_short:
+        console.print(f"error: {why}", markup=False, highlight=False, style="red")
+    return 1 if cut_short else 0
 
 
 def _reach(
@@ -134,16 +148,11 @@ def _reach(
     return ssh_reach(host, identity, timeout, ssh_config)
 
 
-def _account(
-    template: Path | None, is_local: bool, profile: str | None, region: str | None, say: Any
-) -> tuple[Account, tuple[Unseen, ...]]:
-    if template is not None:
-        from hikkoshi.survey.template import read_template
-
-        return read_template(template), ()
-    from hikkoshi.survey.account import survey_account
-
-    return survey_account(place(is_local, profile, region), say)
+def _with_account(
+    found: Survey, account: Account | None, unseen: tuple[Unseen, ...], redactor: Redactor
+) -> Survey:
+    clean = None if account is None else redactor.value(account, account.source)
+    return replace(found, account=clean, not_seen=(*found.not_seen, *unseen))
 
 
 def _write_files(found: Survey, result: HostSurvey, output: Path) -> Survey:
