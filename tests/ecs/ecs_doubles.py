@@ -139,6 +139,14 @@ class DoubleBalancers:
     answer: Callable[[str], str] = lambda address: "healthy"
     states: dict[tuple[str, str, int], str] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
+    rules: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def weights(self, rule_arn: str) -> dict[str, int] | None:
+        return self.rules.get(rule_arn)
+
+    async def set_weights(self, rule_arn: str, weights: dict[str, int]) -> None:
+        self.rules[rule_arn] = {**self.rules[rule_arn], **weights}
+        self.log.append(("weights", str(sorted(self.rules[rule_arn].values()))))
 
     def has_target_group(self, target_group_arn: str) -> bool:
         return target_group_arn in self.groups

@@ -199,8 +199,7 @@ def test_what_aws_refuses_is_refused_in_its_words(wire: Wire) -> None:
         ({"healthCheckGracePeriodSeconds": 5},
          "Health check grace period is only valid for services configured to use load balancers"),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "not implemented by the local region"),
-        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}},
-         "not implemented by the local region"),
+        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "bakeTimeInMinutes"),
         ({"launchType": "EC2"}, "not implemented by the local region"),
     ]  # fmt: skip
     for change, words in table:

@@ -17,6 +17,7 @@ _AWS: dict[str, tuple[float, str]] = {
     "restart_backoff_s": (900.0, "a service that cannot start tasks waits at most"),
     "scaling_interval_s": (60.0, "auto scaling looks at its metrics every"),
     "scaling_cooldown_s": (300.0, "auto scaling waits after a scaling for at most"),
+    "bake_time_s": (86400.0, "a blue/green deployment bakes, and holds each step, for at most"),
 }
 
 
@@ -38,6 +39,7 @@ class Timers:
     restart_backoff_s: float = 900.0
     scaling_interval_s: float = 60.0
     scaling_cooldown_s: float | None = None
+    bake_time_s: float | None = None
 
     @staticmethod
     def as_aws() -> Timers:
@@ -55,6 +57,7 @@ class Timers:
             restart_backoff_s=2.0,
             scaling_interval_s=1.0,
             scaling_cooldown_s=5.0,
+            bake_time_s=5.0,
         )
 
     def capped(self, name: str, asked_s: float) -> float:

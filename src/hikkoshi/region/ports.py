@@ -120,6 +120,16 @@ class LoadBalancers(Protocol):
 
     def health(self, target_group_arn: str, address: str, port: int) -> TargetHealth: ...
 
+    def weights(self, rule_arn: str) -> Mapping[str, int] | None:
+        """Target group → weight of a rule's forward action, a listener's default rule included;
+        None: there is no such rule, or it does not forward."""
+        ...
+
+    async def set_weights(self, rule_arn: str, weights: Mapping[str, int]) -> None:
+        """Change the weights of these groups in a rule that forwards, adding those that it has
+        not; the rest of the action stays. AwsError as ModifyRule's."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryFacts:

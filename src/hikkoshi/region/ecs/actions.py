@@ -13,8 +13,9 @@ from hikkoshi.region.ecs.decisions import steps
 from hikkoshi.region.ecs.launch import Launcher, Wish
 from hikkoshi.region.ecs.providers import providers_of
 from hikkoshi.region.ecs.records import ServiceRecord, StopRequest, Target, TaskRecord
-from hikkoshi.region.ecs.rollouts import fail_deployment
+from hikkoshi.region.ecs.rollouts import fail_deployment, last_good
 from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ecs.traffic import record_of, shift
 from hikkoshi.region.ecs.view import breaker_of
 from hikkoshi.region.front.port import AwsError
 from hikkoshi.region.ports import LoadBalancers, TaskRuntime
@@ -58,8 +59,13 @@ class Actions:
                 await self._deregister(service, [step.task_id])
             case steps.FailDeployment():
                 fail_deployment(
-                    self._store, self._clock.now(), service, step.deployment_id, step.roll_back_to
-                )
+                    self._store, self._clock.now(), service, step.deployment_id,
+                    step.roll_back_to, step.reason,
+                )  # fmt: skip
+            case steps.EnterStage():
+                self._enter(service, step)
+            case steps.ShiftTraffic():
+                await self._shift(service, step)
             case steps.CompleteDeployment():
                 self._complete(service, step.deployment_id)
             case steps.RemoveDeployment():
@@ -82,7 +88,7 @@ class Actions:
 
     def _start(self, service: ServiceRecord, step: steps.StartTasks) -> None:
         deployment = service.deployment(step.deployment_id)
-        if deployment is None or deployment.status != "PRIMARY":
+        if deployment is None:
             return
         revision = self._store.revisions[deployment.revision_arn]
         definition = self._store.definitions[revision.definition_arn]
@@ -97,7 +103,7 @@ class Actions:
             launch_type=revision.launch_type or "FARGATE",
             platform_version=revision.platform_version,
             network_configuration=revision.network_configuration,
-            load_balancers=revision.load_balancers,
+            load_balancers=revision.resolved_load_balancers,
             enable_execute_command=revision.enable_execute_command,
             tags=self._tags(service, revision.propagate_tags, definition.arn),
         )
@@ -272,6 +278,55 @@ class Actions:
         )
         self._store.change_deployment(service.arn, deployment_id, is_rollback=False)
         self._store.say(service.arn, f"(deployment {deployment_id}) deployment completed.")
+
+    def _enter(self, service: ServiceRecord, step: steps.EnterStage) -> None:
+        deployment = service.deployment(step.deployment_id)
+        if deployment is None:
+            return
+        record = record_of(service, self._store)
+        begins = record is not None and record.status == "PENDING"
+        self._store.change_service_deployment(
+            service.arn,
+            deployment.service_deployment_arn,
+            stage=step.stage,
+            stage_at=self._clock.now(),
+            **({"status": "IN_PROGRESS"} if begins else {}),
+        )
+
+    async def _shift(self, service: ServiceRecord, step: steps.ShiftTraffic) -> None:
+        """A load balancer that refuses fails the deployment, which goes back."""
+        deployment = service.deployment(step.deployment_id)
+        if deployment is None:
+            return
+        revision = self._store.revisions[deployment.revision_arn]
+        try:
+            await shift(self._balancers, revision, step.percent, is_test=step.is_test)
+        except AwsError as error:
+            back = last_good(service, deployment) if not deployment.is_rollback else None
+            fail_deployment(
+                self._store, self._clock.now(), service, deployment.id, back.id if back else None,
+                f"Traffic could not be shifted: {error}",
+            )  # fmt: skip
+            return
+        self._note_shift(service.arn, step)
+
+    def _note_shift(self, service_arn: str, step: steps.ShiftTraffic) -> None:
+        service = self._store.services[service_arn]
+        given = {step.deployment_id: step.percent}
+        if step.beside is not None:
+            given[step.beside] = 100.0 - step.percent
+        noted = tuple(
+            replace(d, test_weight=given.get(d.id, 0.0))
+            if step.is_test
+            else replace(d, production_weight=given.get(d.id, 0.0))
+            for d in service.deployments
+        )
+        self._store.change_service(service_arn, deployments=noted)
+        record = record_of(service, self._store)
+        if record is not None and not step.is_test:
+            self._store.change_service_deployment(
+                service_arn, record.arn, shifted_at=self._clock.now()
+            )
 
     def _remove(self, service: ServiceRecord, deployment_id: str) -> None:
         rest = tuple(d for d in service.deployments if d.id != deployment_id)

@@ -58,12 +58,28 @@ class Revision:
     platform_asked: str = "LATEST"
     """What the service shows; its deployments and tasks show what that meant."""
     service_connect: dict[str, Any] | None = None
+    is_alternate: bool = False
+    """Its tasks are in the alternate target groups (blue/green)."""
+
+    @property
+    def resolved_load_balancers(self) -> tuple[dict[str, Any], ...]:
+        """load_balancers with the target groups that this revision's own tasks are in."""
+        return tuple(
+            {**each, "targetGroupArn": self.group_of(each)} for each in self.load_balancers
+        )
+
+    def group_of(self, entry: dict[str, Any]) -> str | None:
+        advanced = entry.get("advancedConfiguration")
+        if self.is_alternate and advanced:
+            return str(advanced["alternateTargetGroupArn"])
+        return entry.get("targetGroupArn")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One entry of a service's `deployments`. failed_tasks is AWS's count, failures the circuit
-    breaker's, start_failures the back-off's."""
+    breaker's, start_failures the back-off's. production_weight, test_weight: the percentage of the
+    traffic that ECS last gave it, where ECS shifts traffic."""
 
     id: str
     revision_arn: str
@@ -79,11 +95,16 @@ class Deployment:
     failures: int = 0
     start_failures: int = 0
     last_failure_at: float | None = None
+    production_weight: float | None = None
+    test_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceDeployment:
-    """One entry of ListServiceDeployments: an update and what became of it."""
+    """One entry of ListServiceDeployments: an update and what became of it.
+
+    stage: the lifecycle stage that it is in since stage_at, None for a rolling one; shifted_at:
+    when production traffic was last shifted."""
 
     arn: str
     target_revision_arn: str
@@ -101,6 +122,13 @@ class ServiceDeployment:
     failure_count: int = 0
     threshold: int = 0
     breaker_status: str = "DISABLED"
+    stage: str | None = None
+    stage_at: float = 0.0
+    shifted_at: float | None = None
+
+    @property
+    def strategy(self) -> str:
+        return str(self.configuration.get("strategy", "ROLLING"))
 
 
 @dataclass(frozen=True, slots=True)

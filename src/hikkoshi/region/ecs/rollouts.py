@@ -1,4 +1,4 @@
-"""Beginning, failing and rolling back a service's deployments.
+"""Beginning, failing, stopping and rolling back a service's deployments.
 
 A rollback makes the old deployment PRIMARY again, under its own id, with the tasks that it still
 has; the failed one stays in the list, ACTIVE and FAILED, until the rollback is complete. This is
@@ -16,6 +16,7 @@ from hikkoshi.region.ecs import arns
 from hikkoshi.region.ecs.decisions import breaker as breaking
 from hikkoshi.region.ecs.records import Deployment, Revision, ServiceDeployment, ServiceRecord
 from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ecs.traffic import ROLLING, takes_alternate
 from hikkoshi.region.ecs.view import breaker_of
 from hikkoshi.region.front.port import AwsError
 
@@ -27,14 +28,20 @@ ROLLED_BACK_REASON = (
 STOPPED_REASON = "Service deployment stopped because the circuit breaker threshold was exceeded."
 NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 ON_REQUEST = "Service deployment rolled back on request (StopServiceDeployment)."
+ABORTED = "Service deployment stopped on request (StopServiceDeployment)."
+GOING_BACK = "Rolling back to deploymentId {}."
 
 
 def begin_deployment(
     store: Store, names: arns.Arns, now: float, service: ServiceRecord, revision: Revision
 ) -> ServiceRecord:
     """Put a new PRIMARY in front of the service's deployments; the others become ACTIVE."""
-    store.put_revision(revision)
     before = service.deployments
+    shifts = service.deployment_configuration["strategy"] != ROLLING
+    serving = last_good(service, None) or service.primary
+    serving_revision = store.revisions[serving.revision_arn] if serving else None
+    is_alternate = takes_alternate(revision, serving_revision, shifts=shifts)
+    store.put_revision(replace(revision, is_alternate=is_alternate))
     superseded = service.primary
     if superseded is not None and superseded.rollout == "IN_PROGRESS":
         store.change_service_deployment(
@@ -54,6 +61,7 @@ def begin_deployment(
         configuration=service.deployment_configuration,
         created_at=now,
         updated_at=now,
+        status="PENDING" if shifts else "IN_PROGRESS",
         **_breaker_columns(service),
     )
     deployment_id = arns.new_deployment_id()
@@ -82,32 +90,39 @@ def _breaker_columns(service: ServiceRecord) -> dict[str, Any]:
 
 
 def fail_deployment(
-    store: Store, now: float, service: ServiceRecord, deployment_id: str, roll_back_to: str | None
-) -> None:
-    """The circuit breaker has tripped (C16, C17)."""
+    store: Store, now: float, service: ServiceRecord, deployment_id: str, roll_back_to: str | None,
+    reason: str | None = None,
+) -> None:  # fmt: skip
+    """The circuit breaker has tripped (C16, C17); with a reason: it failed for that."""
     failed = store.change_deployment(
-        service.arn, deployment_id, rollout="FAILED", rollout_reason=FAILED_BY_BREAKER
+        service.arn, deployment_id, rollout="FAILED", rollout_reason=reason or FAILED_BY_BREAKER
     )
-    store.say(
-        service.arn, f"(deployment {deployment_id}) deployment failed: tasks failed to start."
-    )
+    said = reason or "tasks failed to start."
+    store.say(service.arn, f"(deployment {deployment_id}) deployment failed: {said}")
+    tripped = {} if reason else {"breaker_status": "TRIGGERED"}
     record = failed.service_deployment_arn
+    store.change_service_deployment(service.arn, record, **tripped)
     if roll_back_to is not None:
-        store.change_service_deployment(service.arn, record, breaker_status="TRIGGERED")
-        roll_back(store, now, service.arn, failed, roll_back_to, ROLLED_BACK_REASON, ROLLING_BACK)
+        why = (reason, GOING_BACK) if reason else (ROLLED_BACK_REASON, ROLLING_BACK)
+        roll_back(store, now, service.arn, failed, roll_back_to, *why)
         return
-    wants_rollback = breaker_of(service.deployment_configuration).is_rolling_back
-    status, reason = "STOPPED", STOPPED_REASON
+    wants_rollback = reason or breaker_of(service.deployment_configuration).is_rolling_back
+    status, words = "STOPPED", STOPPED_REASON
     if failed.is_rollback:
-        status, reason = "ROLLBACK_FAILED", FAILED_BY_BREAKER
+        status, words = "ROLLBACK_FAILED", reason or FAILED_BY_BREAKER
     elif wants_rollback:
-        status, reason = "ROLLBACK_FAILED", NO_CANDIDATE
+        status, words = "ROLLBACK_FAILED", f"{reason} {NO_CANDIDATE}" if reason else NO_CANDIDATE
+    _end_record(store, now, service, failed, status, words)
+
+
+def _end_record(
+    store: Store, now: float, service: ServiceRecord, failed: Deployment, status: str, why: str
+) -> None:
     store.change_service_deployment(
         service.arn,
-        record,
+        failed.service_deployment_arn,
         status=status,
-        status_reason=reason,
-        breaker_status="TRIGGERED",
+        status_reason=why,
         finished_at=now,
         stopped_at=now,
     )
@@ -151,17 +166,28 @@ def roll_back(
     )
 
 
+def last_good(service: ServiceRecord, beside: Deployment | None) -> Deployment | None:
+    """The newest deployment, other than beside, that was COMPLETED."""
+    completed = [d for d in service.deployments if d is not beside and d.has_completed]
+    return max(completed, key=lambda deployment: deployment.created_at, default=None)
+
+
 def stop_on_request(
-    store: Store, now: float, service: ServiceRecord, record: ServiceDeployment
+    store: Store, now: float, service: ServiceRecord, record: ServiceDeployment, *, aborts: bool
 ) -> None:
-    """StopServiceDeployment. ConflictException without a deployment to go back to."""
+    """StopServiceDeployment. ROLLBACK: ConflictException without a deployment to go back to.
+
+    ABORT (aborts) leaves everything where it is: nothing more is started for the deployment, and
+    traffic stays where it was shifted, until the next deployment begins."""
     current = next((d for d in service.deployments if d.service_deployment_arn == record.arn), None)
-    completed = [d for d in service.deployments if d is not current and d.has_completed]
-    if current is None or not completed:
+    target = last_good(service, current)
+    if current is None or (target is None and not aborts):
         raise AwsError("ConflictException", NO_CANDIDATE)
-    target = max(completed, key=lambda deployment: deployment.created_at)
-    failed = store.change_deployment(
-        service.arn, current.id, rollout="FAILED", rollout_reason=ON_REQUEST
-    )
+    why = ABORTED if aborts else ON_REQUEST
+    failed = store.change_deployment(service.arn, current.id, rollout="FAILED", rollout_reason=why)
+    if aborts or target is None:
+        store.say(service.arn, f"(deployment {current.id}) deployment stopped.")
+        _end_record(store, now, service, failed, "STOPPED", ABORTED)
+        return
     reason = "Rolling back to deploymentId {} on request."
     roll_back(store, now, service.arn, failed, target.id, ON_REQUEST, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from hikkoshi.region.ecs.decisions.blue_green import wanted_count
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -14,7 +15,9 @@ from hikkoshi.region.ecs.records import (
     ServiceRecord,
     TaskRecord,
 )
+from hikkoshi.region.ecs.rollouts import last_good
 from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ecs.traffic import ROLLING, managed_entries, record_of
 
 
 def when(seconds: float) -> datetime:
@@ -163,16 +166,27 @@ def _revision_summary(
     deployment: Deployment, service: ServiceRecord, store: Store
 ) -> dict[str, Any]:
     running, pending = _counts(deployment, service, store)
-    return {
-        "arn": deployment.revision_arn,
-        "requestedTaskCount": _wanted(deployment, service),
-        "runningTaskCount": running,
-        "pendingTaskCount": pending,
-    }
+    return given(
+        arn=deployment.revision_arn,
+        requestedTaskCount=_wanted(deployment, service, store),
+        runningTaskCount=running,
+        pendingTaskCount=pending,
+    )
 
 
-def _wanted(deployment: Deployment, service: ServiceRecord) -> int:
-    return service.desired_count if deployment.status == "PRIMARY" else 0
+def _wanted(deployment: Deployment, service: ServiceRecord, store: Store) -> int:
+    is_primary = deployment.status == "PRIMARY"
+    primary, record = service.primary, record_of(service, store)
+    is_over = primary is None or primary.rollout == "COMPLETED"
+    if is_over or record is None or record.strategy == ROLLING:
+        return service.desired_count if is_primary else 0
+    return wanted_count(
+        service.desired_count,
+        record.stage,
+        is_primary=is_primary,
+        is_blue=deployment is last_good(service, primary),
+        is_rollback=record.rollback_started_at is not None,
+    )
 
 
 def deployment_shape(
@@ -183,7 +197,7 @@ def deployment_shape(
     return {
         "id": deployment.id,
         "status": deployment.status,
-        "desiredCount": _wanted(deployment, service),
+        "desiredCount": _wanted(deployment, service, store),
         "runningCount": running,
         "pendingCount": pending,
         "failedTasks": deployment.failed_tasks,
@@ -199,12 +213,6 @@ def deployment_shape(
 def service_deployment_shape(
     record: ServiceDeployment, service: ServiceRecord, store: Store
 ) -> dict[str, Any]:
-    current = next(
-        (d for d in service.deployments if d.revision_arn == record.target_revision_arn), None
-    )
-    target = {"arn": record.target_revision_arn}
-    if current is not None:
-        target = _revision_summary(current, service, store)
     shape = given(
         serviceDeploymentArn=record.arn,
         serviceArn=service.arn,
@@ -214,10 +222,13 @@ def service_deployment_shape(
         finishedAt=_when(record.finished_at),
         stoppedAt=_when(record.stopped_at),
         updatedAt=when(record.updated_at),
-        sourceServiceRevisions=[{"arn": arn} for arn in record.source_revision_arns],
-        targetServiceRevision=target,
+        sourceServiceRevisions=[
+            _summary_of(arn, service, store) for arn in record.source_revision_arns
+        ],
+        targetServiceRevision=_summary_of(record.target_revision_arn, service, store),
         status=record.status,
         statusReason=record.status_reason,
+        lifecycleStage=record.stage,
         deploymentConfiguration=record.configuration,
         deploymentCircuitBreaker={
             "status": record.breaker_status,
@@ -232,6 +243,17 @@ def service_deployment_shape(
             serviceRevisionArn=record.rollback_revision_arn,
         )
     return shape
+
+
+def _summary_of(revision_arn: str, service: ServiceRecord, store: Store) -> dict[str, Any]:
+    found = next((d for d in service.deployments if d.revision_arn == revision_arn), None)
+    if found is None:
+        return {"arn": revision_arn}
+    weights = given(
+        requestedTestTrafficWeight=found.test_weight,
+        requestedProductionTrafficWeight=found.production_weight,
+    )
+    return _revision_summary(found, service, store) | weights
 
 
 def service_deployment_brief(record: ServiceDeployment, service: ServiceRecord) -> dict[str, Any]:
@@ -262,9 +284,26 @@ def revision_shape(revision: Revision, service: ServiceRecord, store: Store) -> 
             for container in definition.document["containerDefinitions"]
         ],
         guardDutyEnabled=False,
+        resolvedConfiguration=_resolved(revision),
         createdAt=when(revision.created_at),
         **_revision_members(revision),
     )
+
+
+def _resolved(revision: Revision) -> dict[str, Any] | None:
+    """Which of the two target groups a revision has, where a load balancer has two."""
+    if not managed_entries(revision):
+        return None
+    return {
+        "loadBalancers": [
+            given(
+                targetGroupArn=revision.group_of(entry),
+                productionListenerRule=entry["advancedConfiguration"]["productionListenerRule"],
+            )
+            for entry in revision.load_balancers
+            if entry.get("advancedConfiguration")
+        ]
+    }
 
 
 def _when(seconds: float | None) -> datetime | None:

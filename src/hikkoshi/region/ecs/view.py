@@ -14,6 +14,7 @@ from hikkoshi.region.ecs.decisions.snapshot import (
 )
 from hikkoshi.region.ecs.records import Deployment, ServiceRecord, Target, TaskRecord
 from hikkoshi.region.ecs.store import Store
+from hikkoshi.region.ecs.traffic import view_traffic
 from hikkoshi.region.ports import LoadBalancers, TargetHealth
 
 _BY_ITSELF = ("TaskFailedToStart", "EssentialContainerExited")
@@ -42,6 +43,7 @@ def take_snapshot(
         is_impaired=service.is_impaired,
         steady_without_checks_s=timers.steady_without_checks_s,
         restart_backoff_s=timers.restart_backoff_s,
+        blue_green=view_traffic(service, store, balancers, timers),
     )
 
 

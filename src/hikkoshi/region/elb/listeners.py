@@ -279,11 +279,15 @@ def _describe_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _default_rule(listener: Listener) -> dict[str, Any]:
+def default_rule_arn(listener: Listener) -> str:
+    """AWS gives the default rule an id of its own; here it is the listener's."""
     path = listener.arn.replace(":listener/", ":listener-rule/")
+    return f"{path}/{listener.arn.rpartition('/')[2]}"
+
+
+def _default_rule(listener: Listener) -> dict[str, Any]:
     return {
-        # AWS gives the default rule an id of its own; here it is the listener's.
-        "RuleArn": f"{path}/{listener.arn.rpartition('/')[2]}",
+        "RuleArn": default_rule_arn(listener),
         "Priority": "default",
         "Conditions": [],
         "Actions": [dict(action) for action in listener.default_actions],

@@ -14,6 +14,7 @@ from hikkoshi.region.elb.groups import FindInstance, TargetGroupCalls
 from hikkoshi.region.elb.keeper import FindCertificate, Keeper
 from hikkoshi.region.elb.listeners import ListenerCalls
 from hikkoshi.region.elb.target import NOT_REGISTERED
+from hikkoshi.region.elb.weights import RuleWeights
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.front.port import Operation
 from hikkoshi.region.journal import Journal
@@ -63,6 +64,7 @@ class ElbService:
             journal=Journal(journal) if journal is not None else None,
         )
         self._groups = TargetGroupCalls(self._keeper, find_instance)
+        self._weights = RuleWeights(self._keeper)
         self.metrics = LoadBalancerMetrics(self._keeper, balancer.meter)
         self._calls: dict[str, Operation] = {
             **LoadBalancerCalls(self._keeper, find_subnet).operations(),
@@ -94,6 +96,12 @@ class ElbService:
         if not self.has_target_group(target_group_arn):
             return NOT_REGISTERED
         return self._groups.health(self._keeper.group(target_group_arn), address, port)
+
+    def weights(self, rule_arn: str) -> Mapping[str, int] | None:
+        return self._weights.read(rule_arn)
+
+    async def set_weights(self, rule_arn: str, weights: Mapping[str, int]) -> None:
+        await self._weights.change(rule_arn, weights)
 
     async def request_count(self, target_group_arn: str) -> int | None:
         """Requests that the group has answered, cumulative (it may begin anew); None: unknown."""

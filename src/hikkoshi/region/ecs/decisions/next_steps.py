@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hikkoshi.region.ecs.decisions import breaker as breaking
+from hikkoshi.region.ecs.decisions.blue_green import blue_green_steps
 from hikkoshi.region.ecs.decisions.health import Verdict, ailments, judge
 from hikkoshi.region.ecs.decisions.rolling import Counts, plan_moves
 from hikkoshi.region.ecs.decisions.snapshot import (
@@ -47,6 +48,8 @@ def next_steps(service: ServiceSnapshot, now: float) -> list[Step]:
     if any(isinstance(step, CountFailure) for step in steps):
         # The count decides over what follows (breaker, back-off), so it is taken first.
         return steps
+    if service.blue_green is not None:
+        return [*steps, *blue_green_steps(service, now)]
     for question in (_moves, _completion, _steadiness):
         steps.extend(question(service, now))
     return steps
@@ -120,19 +123,13 @@ def _tripped(service: ServiceSnapshot) -> FailDeployment | None:
         return None
     target = None
     if service.breaker.is_rolling_back and not primary.is_rollback:
-        target = rollback_target(service)
+        target = service.last_good
     count = breaking.threshold(service.breaker, service.desired_count)
     return FailDeployment(
         primary.deployment_id,
         target.deployment_id if target else None,
         f"{primary.failures} failed tasks, the threshold is {count}",
     )
-
-
-def rollback_target(service: ServiceSnapshot) -> DeploymentView | None:
-    """C17: the newest other deployment that was COMPLETED."""
-    candidates = [d for d in service.deployments if not d.is_primary and d.has_completed]
-    return max(candidates, key=lambda d: d.created_at, default=None)
 
 
 def _moves(service: ServiceSnapshot, now: float) -> Iterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -98,6 +99,33 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """So much of the production traffic to the new revision, held so long before the next."""
+
+    percent: float
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlueGreen:
+    """A service deployment in which ECS shifts traffic, and the traffic as the listener rules have
+    it now.
+
+    stage: lifecycleStage, since stage_at; None: it has not begun. shifted_at: of production
+    traffic. production, test: percentage of the traffic by deployment; None: ECS does not manage
+    it (no load balancer, no test rule). problem: why traffic could not be shifted."""
+
+    stage: str | None = None
+    stage_at: float = 0.0
+    shifted_at: float | None = None
+    bake_s: float = 0.0
+    shifts: tuple[Shift, ...] = (Shift(100.0),)
+    production: Mapping[str, float] | None = None
+    test: Mapping[str, float] | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
     name: str
     desired_count: int
@@ -115,7 +143,15 @@ class ServiceSnapshot:
     """`is unable to consistently start tasks` was said and nothing was healthy since."""
     steady_without_checks_s: float = 40.0
     restart_backoff_s: float = 900.0
+    blue_green: BlueGreen | None = None
+    """None: the deployment that is in progress is a rolling one, or there is none."""
 
     @property
     def primary(self) -> DeploymentView | None:
         return next((d for d in self.deployments if d.is_primary), None)
+
+    @property
+    def last_good(self) -> DeploymentView | None:
+        """C17: what a rollback goes back to, the newest other deployment that was COMPLETED."""
+        candidates = [d for d in self.deployments if not d.is_primary and d.has_completed]
+        return max(candidates, key=lambda d: d.created_at, default=None)

@@ -71,8 +71,31 @@ class DeregisterTargets:
 
 @dataclass(frozen=True, slots=True)
 class FailDeployment:
+    """reason: what is said of it; None: that the circuit breaker has tripped."""
+
     deployment_id: str
     roll_back_to: str | None
+    why: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnterStage:
+    """A blue/green deployment's next lifecycleStage."""
+
+    deployment_id: str
+    stage: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftTraffic:
+    """percent of the test or production traffic to this deployment, the rest to beside."""
+
+    deployment_id: str
+    is_test: bool
+    percent: float
+    beside: str | None
     why: str
 
 
@@ -112,6 +135,8 @@ Step = (
     | TerminateTask
     | DeregisterTargets
     | FailDeployment
+    | EnterStage
+    | ShiftTraffic
     | CompleteDeployment
     | RemoveDeployment
     | SayImpaired

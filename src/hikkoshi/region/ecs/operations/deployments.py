@@ -12,7 +12,7 @@ from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.records import ServiceDeployment, ServiceRecord
 from hikkoshi.region.ecs.rollouts import stop_on_request
-from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion, Operation
+from hikkoshi.region.front.port import AwsError, Caller, Operation
 
 
 class DeploymentOperations:
@@ -78,10 +78,8 @@ class DeploymentOperations:
         return {"serviceRevisions": found, "failures": failures}
 
     async def stop(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """Roll the running deployment back, as the circuit breaker would."""
-        kind = parameters.get("stopType") or "ROLLBACK"
-        if kind != "ROLLBACK":
-            raise NotImplementedByRegion(f"StopServiceDeployment with stopType {kind}")
+        """Roll the running deployment back, as the circuit breaker would; or leave it (ABORT)."""
+        aborts = parameters.get("stopType") == "ABORT"
         arn = parameters["serviceDeploymentArn"]
         match = next((pair for pair in self._all() if pair[0].arn == arn), None)
         if match is None:
@@ -94,7 +92,7 @@ class DeploymentOperations:
                 "ConflictException",
                 f"The service deployment is {record.status} and cannot be stopped.",
             )
-        stop_on_request(self._store, self._plane.clock.now(), service, record)
+        stop_on_request(self._store, self._plane.clock.now(), service, record, aborts=aborts)
         self._plane.wake()
         return {"serviceDeploymentArn": arn}
 

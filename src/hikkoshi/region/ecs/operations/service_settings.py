@@ -13,8 +13,10 @@ from hikkoshi.region.ecs.operations.placement import (
     check_platform,
     choose_capacity,
 )
+from hikkoshi.region.ecs.operations.strategy import check_advanced, check_strategy
 from hikkoshi.region.ecs.plane import ControlPlane
 from hikkoshi.region.ecs.records import Cluster, Definition, Revision
+from hikkoshi.region.ecs.traffic import ROLLING
 from hikkoshi.region.front.port import NotImplementedByRegion
 from hikkoshi.region.ports import LoadBalancers
 
@@ -59,23 +61,19 @@ def deployment_configuration(
     given: dict[str, Any] | None, current: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The whole configuration: what is given over what was, over AWS's defaults."""
-    given = given or {}
-    strategy = given.get("strategy", "ROLLING")
-    if strategy != "ROLLING":
-        raise NotImplementedByRegion(f"Deployment strategy {strategy}")
+    given = {name: value for name, value in (given or {}).items() if value is not None}
     if (given.get("alarms") or {}).get("enable"):
         raise NotImplementedByRegion("deploymentConfiguration.alarms")
-    for name in ("lifecycleHooks", "bakeTimeInMinutes", "linearConfiguration",
-                 "canaryConfiguration", "earlySuccessCriteria"):  # fmt: skip
+    for name in ("lifecycleHooks", "earlySuccessCriteria"):
         if given.get(name):
             raise NotImplementedByRegion(f"deploymentConfiguration.{name}")
     result = {
         "deploymentCircuitBreaker": {"enable": False, "rollback": False},
         "maximumPercent": limits.DEFAULT_MAXIMUM_PERCENT,
         "minimumHealthyPercent": limits.DEFAULT_MINIMUM_HEALTHY_PERCENT,
-        "strategy": "ROLLING",
+        "strategy": ROLLING,
         **(current or {}),
-        **{name: value for name, value in given.items() if value is not None},
+        **given,
     }
     low, high = result["minimumHealthyPercent"], result["maximumPercent"]
     if not 0 <= low <= 100:
@@ -83,7 +81,7 @@ def deployment_configuration(
     if not 100 <= high <= 100_000:
         raise errors.invalid_parameter("maximumPercent must be at least 100.")
     _check_threshold(result["deploymentCircuitBreaker"])
-    return result
+    return check_strategy(given, result)
 
 
 def _check_threshold(breaker: dict[str, Any]) -> None:
@@ -121,8 +119,6 @@ def check_load_balancers(
     for entry in entries:
         if entry.get("loadBalancerName"):
             raise NotImplementedByRegion("A Classic Load Balancer of a service")
-        if entry.get("advancedConfiguration"):
-            raise NotImplementedByRegion("advancedConfiguration of a service's load balancer")
         group = entry.get("targetGroupArn")
         if not group or not balancers.has_target_group(group):
             raise errors.invalid_parameter(
@@ -138,6 +134,7 @@ def check_load_balancers(
             raise errors.invalid_parameter(
                 f"The container {name} did not have a container port {port} defined."
             )
+        check_advanced(entry, balancers)
     return tuple(entries)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hikkoshi.region.ecs import errors, lookups, shapes, tokens
 from hikkoshi.region.ecs.operations import service_settings as settings
+from hikkoshi.region.ecs.operations.strategy import check_shiftable
 from hikkoshi.region.ecs.operations.tags import check_tags
 from hikkoshi.region.ecs.pages import page, paged
 from hikkoshi.region.ecs.plane import ControlPlane
@@ -52,6 +53,7 @@ class ServiceOperations:
         )
         desired = settings.check_desired_count(parameters["desiredCount"])
         revision = settings.make_revision(self._plane, cluster, name, parameters)
+        check_shiftable(configuration, revision)
         grace_s = settings.check_grace(
             parameters.get("healthCheckGracePeriodSeconds"), revision.load_balancers
         )
@@ -95,6 +97,7 @@ class ServiceOperations:
         current = self._store.revisions[primary.revision_arn]
         revision = settings.next_revision(self._plane, cluster, service.name, current, parameters)
         changed = self._with_settings(service, parameters, revision.load_balancers)
+        check_shiftable(changed.deployment_configuration, revision)
         now = self._plane.clock.now()
         is_same = settings.deploys_the_same(revision, current)
         if is_same and not parameters.get("forceNewDeployment"):
