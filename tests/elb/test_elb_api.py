@@ -9,6 +9,10 @@ import pytest
 from elb_house import House
 from test_elb_traffic import forward, get
 
+from hikkoshi.region.elb.model import forwarded
+from hikkoshi.region.elb.weights import with_weights
+from hikkoshi.region.front.port import AwsError
+
 NOT_HERE = "not implemented by the local region"
 
 
@@ -339,3 +343,19 @@ def test_attributes(house: House) -> None:
     assert (code, "between 0 and 3600" in words) == ("ValidationError", True)
     code, words = refused(modify, **attribute("slow_start.duration_seconds", "60"))
     assert (code, NOT_HERE in words) == ("NotImplementedException", True)
+
+
+def test_weights_of_a_rule_are_changed_and_the_rest_of_it_kept() -> None:
+    sticky = {"Enabled": True, "DurationSeconds": 60}
+    two = [{"TargetGroupArn": "a", "Weight": 1}, {"TargetGroupArn": "b", "Weight": 0}]
+    action = {"Type": "forward", "Order": 1, "ForwardConfig": {
+        "TargetGroups": two, "TargetGroupStickinessConfig": sticky}}  # fmt: skip
+    (changed,) = with_weights((action,), {"a": 0, "b": 100})
+    assert forwarded((changed,)) == [("a", 0), ("b", 100)]
+    assert changed["ForwardConfig"]["TargetGroupStickinessConfig"] == sticky
+    plain = {"Type": "forward", "Order": 1, "TargetGroupArn": "a"}
+    (added,) = with_weights((plain,), {"a": 0, "b": 100})
+    assert forwarded((added,)) == [("a", 0), ("b", 100)]
+    assert "TargetGroupArn" not in added
+    with pytest.raises(AwsError, match="no forward action"):
+        with_weights(({"Type": "redirect"},), {"a": 1})

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import boto3
 
+from hikkoshi.aws.access import Access
 from hikkoshi.cli.main import main
 
 BIN = Path(sys.executable).parent
@@ -83,6 +84,9 @@ class RunningRegion:
 
     def client(self, service: str):
         return boto3.client(service, endpoint_url=self.url, region_name="ap-northeast-1", **KEYS)
+
+    def ask(self, path: str):
+        return Access(self.url, "ap-northeast-1").ask(path)
 
     def start(self) -> None:
         self.home.mkdir()

@@ -161,7 +161,7 @@ def test_hikkoshis_own_files_are_read():
             lambda d: ecspresso(
                 d, service={**SERVICE, "deploymentConfiguration": {"strategy": "BLUE_GREEN"}}
             ),
-            "the deployment strategy BLUE_GREEN is not implemented",
+            "BLUE_GREEN needs bakeTimeInMinutes",
         ),
         (lambda d: ecspresso(d, timeout="soon"), "'soon' is not a duration"),
         (lambda d: ecspresso(d, clutser="x"), "did you mean 'cluster'?"),

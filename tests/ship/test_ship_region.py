@@ -189,6 +189,15 @@ def test_a_canary_goes_first_and_is_taken_away(files):
     assert ecs.list_tasks(**mark)["taskArns"] == []
 
 
+def test_a_canary_of_no_time_is_refused(files):
+    for given in ("0", "0s"):
+        said = files.hikkoshi("deploy", "--canary", given)
+        assert said.code == 2
+        assert f"{given} is no time for a canary" in said.err
+        assert "--canary 5m" in said.err
+    assert files.region.client("ecs").list_services(cluster=files.cluster)["serviceArns"] == []
+
+
 def test_behind_a_load_balancer(files):
     """The canary is a target among the others, and what is verified is what is there."""
     elb, ec2 = files.region.client("elbv2"), files.region.client("ec2")

@@ -13,7 +13,8 @@ from hikkoshi.base.units import parse_duration
 from hikkoshi.cli.service import EXITS, Shown, finish, opened, service_options, warn
 from hikkoshi.ship import rollback as rolling
 from hikkoshi.ship.calls import primary, short
-from hikkoshi.ship.deploy import Deployer, Options, look
+from hikkoshi.ship.deploy import Deployer, Options
+from hikkoshi.ship.live import look
 
 _TIMEOUT = click.option("--timeout", help="Such as 10m; else the configuration's, else 10m.")
 _AUDIT = click.option(
@@ -28,6 +29,18 @@ def _seconds(text: str | None, otherwise: float, option: str = "--timeout") -> f
         return parse_duration(text)
     except ValueError as error:
         raise BadInput(str(error), where=option) from error
+
+
+def _canary_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    seconds = _seconds(text, 0.0, "--canary")
+    if seconds <= 0:
+        raise BadInput(
+            f"{text} is no time for a canary to be looked at", where="--canary",
+            fix="say how long it is to hold, such as --canary 5m, or leave the option out",
+        )  # fmt: skip
+    return seconds
 
 
 @click.command(epilog=EXITS)
@@ -65,6 +78,9 @@ def deploy(
     circuit breaker's rollback is never a success. When new tasks keep failing for one reason it
     does not wait for the breaker: it says why, with the container's last lines, and goes back.
 
+    A service whose definition says BLUE_GREEN, LINEAR or CANARY is deployed by ECS in that way; the
+    lifecycle stage is shown, and --timeout counts beside the time that it waits by design.
+
     \b
     Examples:
       hikkoshi deploy --local examples/genba/after
@@ -72,11 +88,12 @@ def deploy(
       TAG=2.1.0 hikkoshi deploy ecspresso.yml --timeout 15m
       hikkoshi deploy infra/ --canary 5m
     """
+    canary_s = _canary_s(canary)
     found = opened(directory, is_local, profile, region, prepares=not dry_run)
     options = Options(
         _seconds(timeout, found.home.timeout_s), not no_wait, on_failure == "rollback",
         force_new_deployment, supersede, not no_lock, break_lock,
-        _seconds(canary, 0.0, "--canary") if canary else None,
+        canary_s,
     )  # fmt: skip
     if dry_run:
         live = look(found.calls, found.home)

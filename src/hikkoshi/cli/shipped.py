@@ -15,6 +15,7 @@ from hikkoshi.base.errors import AwsRefused, BadInput, DeadlinePassed
 from hikkoshi.cli.service import Opened, opened, service_options, warn
 from hikkoshi.cli.tasks import describe_task, print_table
 from hikkoshi.cli.where import place, place_options
+from hikkoshi.ship import blue_green
 from hikkoshi.ship.calls import Calls, primary, short
 from hikkoshi.ship.init import from_live
 from hikkoshi.ship.watch import row_of
@@ -47,22 +48,45 @@ def status(
     service = found.calls.must_describe()
     tasks = found.calls.tasks("RUNNING", serviceName=found.calls.service)
     targets = _targets(found, service)
+    record = _record(found, service)
     if as_json:
-        click.echo(json.dumps(_document(service, tasks, targets), indent=1, default=str))
+        document = _document(service, tasks, targets) | _stage_document(record)
+        click.echo(json.dumps(document, indent=1, default=str))
         return
     _show(found, service, tasks, targets)
+    if record is not None and blue_green.describe_stage(record):
+        click.echo(f"  stage {blue_green.describe_stage(record)}")
+
+
+def _record(found: Opened, service: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest service deployment, of a service whose traffic ECS shifts."""
+    if not blue_green.shifts_traffic(service):
+        return None
+    newest = next(iter(found.calls.service_deployments(most=1)), None)
+    return found.calls.service_deployment(newest["serviceDeploymentArn"]) if newest else None
+
+
+def _stage_document(record: dict[str, Any] | None) -> dict[str, Any]:
+    if record is None:
+        return {}
+    target = record.get("targetServiceRevision") or {}
+    return {
+        "strategy": blue_green.strategy_of(record),
+        "serviceDeployment": record["status"],
+        "lifecycleStage": record.get("lifecycleStage"),
+        "productionTrafficPercent": target.get("requestedProductionTrafficWeight"),
+    }
 
 
 def _targets(found: Opened, service: dict[str, Any]) -> list[dict[str, Any]]:
     elb = found.access.client("elbv2")
     rows = []
-    for balancer in service.get("loadBalancers", []):
-        if not balancer.get("targetGroupArn"):
-            continue
+    groups = blue_green.target_groups(service.get("loadBalancers", []))
+    for group in groups:
         try:
             answer = calling(
                 "elasticloadbalancing:DescribeTargetHealth", elb.describe_target_health,
-                TargetGroupArn=balancer["targetGroupArn"],
+                TargetGroupArn=group,
             )  # fmt: skip
         except AwsRefused as error:
             warn(f"warning: the health of targets is not known: {error.what}")
@@ -70,6 +94,7 @@ def _targets(found: Opened, service: dict[str, Any]) -> list[dict[str, Any]]:
         rows += [
             {
                 "target": f"{each['Target']['Id']}:{each['Target'].get('Port')}",
+                "group": group.split("/")[1],
                 "state": each["TargetHealth"]["State"],
                 "reason": each["TargetHealth"].get("Description", ""),
             }
@@ -118,7 +143,7 @@ def _show(
                    f"{task['health']} {task['age']}")  # fmt: skip
     for target in targets:
         reason = f" ({target['reason']})" if target["reason"] else ""
-        click.echo(f"  target {target['target']} {target['state']}{reason}")
+        click.echo(f"  target {target['target']} in {target['group']} {target['state']}{reason}")
     for event in service["events"][:_EVENTS]:
         click.echo(f"  {event['createdAt'].astimezone():%Y-%m-%d %H:%M:%S} {event['message']}")
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from hikkoshi.aws.access import calling
-from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun
+from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.project.aws_shapes import input_shape
+from hikkoshi.ship import blue_green, lock
 from hikkoshi.ship import canary as canaries
-from hikkoshi.ship import changes as changing
-from hikkoshi.ship import lock, normal
 from hikkoshi.ship.audit import Audit
-from hikkoshi.ship.calls import Calls, code_of, primary, short
-from hikkoshi.ship.changes import Changes
+from hikkoshi.ship.calls import Calls, primary, short
+from hikkoshi.ship.deployments import find_record, registered, stop_deployment
 from hikkoshi.ship.home import Home
 from hikkoshi.ship.judge import EXIT_CODES, Ours, State
+from hikkoshi.ship.live import Live, fingerprint, look
 from hikkoshi.ship.watch import Ended, Show, Watcher, ours_of
 
 Document = dict[str, Any]
@@ -60,67 +58,6 @@ class Outcome:
         return EXIT_CODES.get(self.state, 1)
 
 
-@dataclass(frozen=True)
-class Live:
-    """What is there now: service, its task definition, and what the files would change."""
-
-    service: Document | None
-    task: Document | None
-    changes: Changes
-    notes: tuple[str, ...] = ()
-
-    @property
-    def going(self) -> Document | None:
-        """The deployment that is in progress."""
-        if self.service is None:
-            return None
-        front = primary(self.service)
-        return front if front.get("rolloutState") == "IN_PROGRESS" else None
-
-
-def look(calls: Calls, home: Home) -> Live:
-    """Two calls, and a third where the count differs."""
-    service = calls.describe()
-    task = calls.definition(primary(service)["taskDefinition"]) if service else None
-    if service is None and home.service_definition is None:
-        raise BadInput(
-            f"there is no service {home.service!r}, and {home.configuration.name} names no "
-            "service definition to make it from"
-        )
-    found = changing.compare(home, service, task)
-    notes: tuple[str, ...] = ()
-    if service is not None and found.service and "desiredCount" in found.service:
-        scaled = _autoscaling(calls)
-        if scaled is not None:
-            notes = (scaled,)
-            rest = dict(home.service_definition or {})
-            rest.pop("desiredCount", None)
-            quiet = replace(home, service_definition=rest)
-            found = changing.compare(quiet, service, task)
-    return Live(service, task, found, notes)
-
-
-def _autoscaling(calls: Calls) -> str | None:
-    """Why desiredCount is left alone, if autoscaling decides it."""
-    scaling = calls.access.client("application-autoscaling")
-    name = f"service/{calls.cluster.rsplit('/', 1)[-1]}/{calls.service}"
-    try:
-        found = calling(
-            "application-autoscaling:DescribeScalableTargets", scaling.describe_scalable_targets,
-            ServiceNamespace="ecs", ResourceIds=[name],
-        )["ScalableTargets"]  # fmt: skip
-    except AwsRefused:
-        # Whoever may deploy need not be allowed to look at autoscaling: then the files decide.
-        return None
-    if not found:
-        return None
-    target = found[0]
-    return (
-        f"desiredCount is left as it is: autoscaling keeps it between {target['MinCapacity']} and "
-        f"{target['MaxCapacity']}"
-    )
-
-
 @dataclass
 class Deployer:
     calls: Calls
@@ -136,8 +73,9 @@ class Deployer:
 
     def run(self) -> Outcome:
         """Refusals are BadInput or CannotRun, before anything was changed."""
-        deadline = time.monotonic() + self.options.timeout_s
         live = look(self.calls, self.home)
+        timeout_s = self.options.timeout_s + blue_green.waits_s(live.wanted(self.home))
+        deadline = time.monotonic() + timeout_s
         for note in live.notes:
             self.show.say(note)
         if live.changes.is_nothing and not self.options.forces:
@@ -152,7 +90,7 @@ class Deployer:
         with contextlib.ExitStack() as undo:
             if self.options.locks:
                 what = f"deploys {self.home.family}"
-                for_s = self.options.timeout_s + STARTING_S
+                for_s = timeout_s + STARTING_S
                 undo.enter_context(
                     lock.held(
                         self.calls.access, self.calls.cluster, self.calls.service, what, for_s,
@@ -191,6 +129,13 @@ class Deployer:
         return self._outcome(State.SUCCEEDED, "nothing to change", front, changed=False)
 
     def _refuse_what_cannot_be(self, live: Live) -> None:
+        strategy = blue_green.strategy_of(live.wanted(self.home))
+        if self.options.canary_s is not None and strategy != "ROLLING":
+            raise BadInput(
+                f"--canary puts a task among those that serve, and {strategy} keeps the two apart",
+                fix="leave --canary out; ECS's own canary is deploymentConfiguration.strategy "
+                "CANARY with canaryConfiguration",
+            )
         going = live.going
         if going is not None and not self.options.supersedes:
             raise CannotRun(
@@ -215,7 +160,7 @@ class Deployer:
     def _refuse_if_changed(self, live: Live) -> None:
         """Someone else's change between the look and the lock."""
         now = self.calls.describe()
-        before, after = _fingerprint(live.service), _fingerprint(now)
+        before, after = fingerprint(live.service), fingerprint(now)
         if before != after:
             shown = "\n".join(
                 "  " + line
@@ -372,66 +317,3 @@ class Deployer:
             state, reason, self.calls.cluster, self.calls.service, front["id"],
             short(front["taskDefinition"]), changed, ended,
         )  # fmt: skip
-
-
-def registered(calls: Calls, home: Home, show: Show) -> str:
-    """The ARN of the family's newest revision if it is the files' own, else of a new one."""
-    newest = calls.definition(home.family)
-    if (
-        newest is not None
-        and newest.get("status") == "ACTIVE"
-        and changing.is_same_task(newest, home.task_definition)
-        and normal.tags(newest) == normal.tags(home.task_definition)
-    ):
-        show.say(f"{short(newest['taskDefinitionArn'])} is registered already")
-        return str(newest["taskDefinitionArn"])
-    made = calls("RegisterTaskDefinition", **home.task_definition)["taskDefinition"]
-    show.say(f"registered {short(made['taskDefinitionArn'])}")
-    return str(made["taskDefinitionArn"])
-
-
-def find_record(calls: Calls, ours: Ours) -> Ours:
-    """With the service deployment that belongs to it; as it was where ECS does not tell.
-
-    The newest that is not older than the deployment: ECS makes it a moment later."""
-    for _ in range(10):
-        try:
-            found = calls.service_deployments(most=5)
-        except AwsRefused as error:
-            if "may not call" in error.what or code_of(error) == "UnsupportedFeatureException":
-                return ours
-            raise
-        for each in found[:1]:
-            if each["createdAt"].timestamp() >= ours.created_at - 5:
-                return Ours(ours.id, each["serviceDeploymentArn"], ours.created_at)
-        time.sleep(0.2 if calls.access.is_local else 1.0)
-    return ours
-
-
-def stop_deployment(calls: Calls, ours: Ours) -> bool:
-    """StopServiceDeployment with ROLLBACK. False: there is nothing to go back to."""
-    if ours.record is None:
-        return False
-    try:
-        calls("StopServiceDeployment", serviceDeploymentArn=ours.record, stopType="ROLLBACK")
-    except AwsRefused as error:
-        if code_of(error) in ("ConflictException", "InvalidParameterException"):
-            record = calls.service_deployment(ours.record)
-            return record is not None and "ROLLBACK" in str(record["status"])
-        raise
-    return True
-
-
-def _fingerprint(service: Document | None) -> str:
-    if service is None:
-        return "no service"
-    front = primary(service)
-    return json.dumps(
-        {
-            "deployment": front["id"],
-            "taskDefinition": short(front["taskDefinition"]),
-            "tags": normal.tags(service),
-            **normal.service(service),
-        },
-        indent=1, sort_keys=True, default=str,
-    )  # fmt: skip

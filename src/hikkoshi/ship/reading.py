@@ -18,7 +18,7 @@ from hikkoshi.project.aws_shapes import check_shape, input_shape, output_member_
 from hikkoshi.project.documents import Document, nearest, parse_document, read_text
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
-from hikkoshi.ship import tfstate
+from hikkoshi.ship import blue_green, tfstate
 from hikkoshi.ship.home import DEFAULT_TIMEOUT_S, Home
 from hikkoshi.ship.templates import Function, own_functions, render
 
@@ -244,13 +244,26 @@ def _refuse_other_ways(service: Document) -> None:
             ("deploymentController", "type"), f"a deploy by {kind} is not implemented",
             "leave deploymentController out: ECS's own rolling deploy",
         )  # fmt: skip
-    strategy = (service.data.get("deploymentConfiguration") or {}).get("strategy", "ROLLING")
-    if strategy != "ROLLING":
+    if blue_green.shifts_traffic(service.data):
+        _check_shifting(service)
+
+
+def _check_shifting(service: Document) -> None:
+    """What ECS refuses of a service whose traffic it is to shift."""
+    strategy = blue_green.strategy_of(service.data)
+    configuration = service.data["deploymentConfiguration"]
+    if strategy == "BLUE_GREEN" and configuration.get("bakeTimeInMinutes") is None:
         raise service.refuse(
-            ("deploymentConfiguration", "strategy"),
-            f"the deployment strategy {strategy} is not implemented",
-            "ROLLING is; traffic is moved by weights with `hikkoshi cutover`",
-        )
+            ("deploymentConfiguration",), "BLUE_GREEN needs bakeTimeInMinutes",
+            'how long both run after the traffic was shifted: "bakeTimeInMinutes": 10',
+        )  # fmt: skip
+    for index, balancer in enumerate(service.data.get("loadBalancers") or []):
+        if not balancer.get("advancedConfiguration"):
+            raise service.refuse(
+                ("loadBalancers", index), f"{strategy} needs advancedConfiguration here",
+                "alternateTargetGroupArn, productionListenerRule and roleArn; testListenerRule "
+                "where there is one",
+            )  # fmt: skip
 
 
 def _unwrapped(document: Document, key: str) -> Document:

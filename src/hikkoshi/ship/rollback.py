@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.ship import blue_green
 from hikkoshi.ship.audit import Audit
 from hikkoshi.ship.calls import Calls, primary, short
-from hikkoshi.ship.deploy import Outcome, find_record, stop_deployment
+from hikkoshi.ship.deploy import Outcome
+from hikkoshi.ship.deployments import find_record, stop_deployment
 from hikkoshi.ship.judge import State
 from hikkoshi.ship.watch import Ended, Show, Watcher, ours_of
 
@@ -80,7 +82,7 @@ def roll_back(
     timeout_s: float, waits: bool = True,
 ) -> Outcome:  # fmt: skip
     """The failed revision stays registered. SUCCEEDED here means: the target is back."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s + blue_green.waits_s(service)
     front = primary(service)
     audit.note(
         "rollback begins", cluster=calls.cluster, service=calls.service,
@@ -123,8 +125,8 @@ def _sent() -> Ended:
 def wait(calls: Calls, show: Show, every_s: float, timeout_s: float) -> Outcome:
     """Until the newest deployment has ended, in progress or not, judged by its id: after a
     rollback this is ROLLED_BACK however steady the service is."""
-    deadline = time.monotonic() + timeout_s
     service = calls.must_describe()
+    deadline = time.monotonic() + timeout_s + blue_green.waits_s(service)
     watcher = Watcher(calls, show, every_s)
     watcher.skip_events(service)
     newest = next(iter(calls.service_deployments(most=1)), None)

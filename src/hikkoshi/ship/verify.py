@@ -7,6 +7,7 @@ from hikkoshi.ship.checks import Check, branch, not_checked, ok
 from hikkoshi.ship.home import Home
 from hikkoshi.ship.verify_service import Network, check_cluster, check_quota, check_size
 from hikkoshi.ship.verify_task import ReadRouter, check_container, check_roles
+from hikkoshi.ship.verify_traffic import check_traffic
 
 
 def verify(access: Access, home: Home, read_router: ReadRouter) -> Check:
@@ -27,6 +28,7 @@ def verify(access: Access, home: Home, read_router: ReadRouter) -> Check:
             check_cluster(access, home),
             network.check(),
             *(network.check_balancer(b) for b in network.balancers),
+            *check_traffic(access, network, home.service_definition),
             network.check_database(),
             check_quota(access, home),
         )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hikkoshi.aws.access import calling
 from hikkoshi.base.errors import AwsRefused
+from hikkoshi.ship import blue_green
 from hikkoshi.ship.calls import Calls, primary, short
 from hikkoshi.ship.failures import FailedTask, failed_tasks, is_hopeless, is_well
 from hikkoshi.ship.judge import Ours, State, judge
@@ -50,6 +51,7 @@ class Watcher:
     _definitions: dict[str, Document] = field(default_factory=dict)
     _said: dict[tuple[str, ...], tuple[tuple[str, ...], str | None]] = field(default_factory=dict)
     _groups_known: bool = True
+    _stage: str | None = None
 
     def skip_events(self, service: Document | None) -> None:
         """What had happened before is not told again."""
@@ -84,6 +86,7 @@ class Watcher:
     def _look(self, ours: Ours, gives_up: bool) -> Ended | None:
         service = self.calls.must_describe()
         record = self._record(ours)
+        self._tell_stage(record)
         self._tell(service)
         stopped = self._stopped()
         fresh = [t for t in failed_tasks(stopped, ours.id) if t.id not in self._failed]
@@ -111,6 +114,12 @@ class Watcher:
             if "AccessDenied" in error.what or "may not call" in error.what:
                 return None
             raise
+
+    def _tell_stage(self, record: Document | None) -> None:
+        stage = blue_green.describe_stage(record) if record is not None else None
+        if stage is not None and stage != self._stage:
+            self._stage = stage
+            self.show.say(f"stage {stage}")
 
     def _tell(self, service: Document) -> None:
         for event in reversed(service.get("events", [])):
@@ -144,23 +153,25 @@ class Watcher:
         return any(is_well(task, healthy, longest) for task in mine)
 
     def _healthy_addresses(self, service: Document) -> set[str] | None:
-        groups = [b["targetGroupArn"] for b in service.get("loadBalancers", [])
-                  if b.get("targetGroupArn")]  # fmt: skip
+        groups = blue_green.target_groups(service.get("loadBalancers", [])[:1])
         if not groups or not self._groups_known:
             return None
         elb = self.calls.access.client("elbv2")
-        try:
-            found = calling("elasticloadbalancing:DescribeTargetHealth",
-                            elb.describe_target_health, TargetGroupArn=groups[0])  # fmt: skip
-        except AwsRefused as error:
-            self._groups_known = False
-            self.show.say(f"warning: the health of targets is not known: {error.what}")
-            return None
-        return {
-            each["Target"]["Id"]
-            for each in found["TargetHealthDescriptions"]
-            if each["TargetHealth"]["State"] == "healthy"
-        }
+        healthy: set[str] = set()
+        for group in groups:
+            try:
+                found = calling("elasticloadbalancing:DescribeTargetHealth",
+                                elb.describe_target_health, TargetGroupArn=group)  # fmt: skip
+            except AwsRefused as error:
+                self._groups_known = False
+                self.show.say(f"warning: the health of targets is not known: {error.what}")
+                return None
+            healthy |= {
+                each["Target"]["Id"]
+                for each in found["TargetHealthDescriptions"]
+                if each["TargetHealth"]["State"] == "healthy"
+            }
+        return healthy
 
     def _tell_lines(self, task: FailedTask) -> None:
         if task.signature in self._said:

@@ -65,7 +65,8 @@ def record_of(service: ServiceRecord, store: Store) -> ServiceDeployment | None:
     primary = service.primary
     if primary is None:
         return None
-    return store.service_deployments.get(service.arn, {}).get(primary.service_deployment_arn)
+    records = store.service_deployments.get(service.arn)
+    return records.get(primary.service_deployment_arn) if records else None
 
 
 def managed_entries(revision: Revision) -> list[Document]:

@@ -1,0 +1,81 @@
+"""Deployments in which ECS itself shifts traffic (BLUE_GREEN, LINEAR, CANARY), as a ship sees them.
+
+Pure. They are sent and judged as rolling ones are; what is more is the stage, the second target
+group and the time that they wait by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Document = dict[str, Any]
+_WORDS = {
+    "RECONCILE_SERVICE": "what an earlier deployment left is taken away",
+    "PRE_SCALE_UP": "the new tasks are about to be started",
+    "SCALE_UP": "the new tasks start, without traffic",
+    "POST_SCALE_UP": "the new tasks run, without traffic",
+    "TEST_TRAFFIC_SHIFT": "test traffic goes to the new tasks",
+    "POST_TEST_TRAFFIC_SHIFT": "test traffic is on the new tasks",
+    "PRODUCTION_TRAFFIC_SHIFT": "production traffic goes to the new tasks",
+    "POST_PRODUCTION_TRAFFIC_SHIFT": "production traffic is on the new tasks",
+    "BAKE_TIME": "both run; `hikkoshi rollback` goes back at once",
+    "CLEAN_UP": "the old tasks end",
+}
+_WORDS_BACK = {
+    "SCALE_UP": "going back: the old tasks start again",
+    "PRODUCTION_TRAFFIC_SHIFT": "going back: traffic goes to the old tasks",
+    "CLEAN_UP": "going back: the new tasks end",
+}
+
+
+def strategy_of(service: Document) -> str:
+    """Of a service definition, a service or a service deployment."""
+    return str((service.get("deploymentConfiguration") or {}).get("strategy", "ROLLING"))
+
+
+def shifts_traffic(service: Document) -> bool:
+    return strategy_of(service) != "ROLLING"
+
+
+def describe_stage(record: Document) -> str | None:
+    """`BAKE_TIME, 100% of production traffic (…)`, of a service deployment; None where it has no
+    stage."""
+    stage = record.get("lifecycleStage")
+    if stage is None:
+        return None
+    is_back = "ROLLBACK" in str(record.get("status"))
+    said = (_WORDS_BACK if is_back else {}).get(stage) or _WORDS.get(stage, "")
+    weight = (record.get("targetServiceRevision") or {}).get("requestedProductionTrafficWeight")
+    share = f", {weight:g}% of production traffic" if weight else ""
+    return f"{stage}{share}" + (f" ({said})" if said else "")
+
+
+def waits_s(service: Document) -> float:
+    """Seconds that a deployment of this definition waits by design: bake time and the holds of its
+    steps (defaults: API_CanaryConfiguration, API_LinearConfiguration)."""
+    configuration = service.get("deploymentConfiguration") or {}
+    strategy = strategy_of(service)
+    minutes = float(configuration.get("bakeTimeInMinutes") or 0)
+    if strategy == "ROLLING":
+        return 0.0
+    if strategy == "CANARY":
+        minutes += (configuration.get("canaryConfiguration") or {}).get(
+            "canaryBakeTimeInMinutes", 10
+        )
+    if strategy == "LINEAR":
+        linear = configuration.get("linearConfiguration") or {}
+        steps = -(-100.0 // float(linear.get("stepPercent", 10.0)))
+        minutes += (steps - 1) * linear.get("stepBakeTimeInMinutes", 6)
+    return minutes * 60.0
+
+
+def target_groups(balancers: Iterable[Document]) -> list[str]:
+    """ARNs of all that a service's `loadBalancers` name, the alternate ones too, each once."""
+    found: dict[str, None] = {}
+    for balancer in balancers:
+        advanced = balancer.get("advancedConfiguration") or {}
+        for arn in (balancer.get("targetGroupArn"), advanced.get("alternateTargetGroupArn")):
+            if arn:
+                found[str(arn)] = None
+    return list(found)
