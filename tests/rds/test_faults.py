@@ -247,11 +247,29 @@ def test_deleting_leaves_nothing(fresh: House) -> None:
     fresh.rds.delete_db_cluster(DBClusterIdentifier="genba", SkipFinalSnapshot=True)
     wait_until(lambda: not fresh.rds.describe_db_clusters()["DBClusters"], "it is gone")
     assert fresh.service.doors() == [] and fresh.ground.doors == {}
+    assert not (fresh.state / "rds" / "genba").exists()
     assert not fresh.names.zone._addresses and not fresh.names.zone._aliases
     wait_until(
         lambda: not [pid for pid in processes if os.path.exists(f"/proc/{pid}")],
         "no process is left",
     )
+
+
+def test_a_volume_outlives_its_last_instance(fresh: House) -> None:
+    fresh.create("genba", 1)
+    with fresh.connect("genba") as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    fresh.rds.delete_db_instance(DBInstanceIdentifier="genba-1")
+    fresh.rds.get_waiter("db_instance_deleted").wait(
+        DBInstanceIdentifier="genba-1", WaiterConfig={"Delay": 0.1, "MaxAttempts": 200}
+    )
+    fresh.rds.create_db_instance(
+        DBInstanceIdentifier="genba-2", DBClusterIdentifier="genba", Engine="aurora-postgresql",
+        DBInstanceClass="db.t4g.medium",
+    )  # fmt: skip
+    fresh.wait("genba")
+    with fresh.connect("genba") as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
 def test_a_reader_never_overtakes_its_writer(fresh: House) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +27,8 @@ from hikkoshi.region.rds.decisions import (
 )
 from hikkoshi.region.rds.parameters import effective, evaluate, memory_of_class
 from hikkoshi.region.rds.passwords import password_fault, scram_verifier
-from hikkoshi.region.rds.records import Endpoints
+from hikkoshi.region.rds.records import ClusterRecord, Endpoints, InstanceRecord
+from hikkoshi.region.rds.restore import comes_back
 from hikkoshi.region.rds.sampling import summed
 from hikkoshi.region.rds.serverlog import row_of
 
@@ -241,3 +244,27 @@ def test_which_lines_are_kept(more: dict[str, object], is_kept: bool) -> None:
 @pytest.mark.parametrize("line", ["", "garbage", "[]", "7"])
 def test_lines_that_are_no_entries(line: str) -> None:
     assert row_of(line, "db-1") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_furnished", "place", "is_back"),
+    [
+        ("available", True, "genba-1", True),
+        ("available", True, "volume", True),
+        ("available", True, "elsewhere", False),
+        ("creating", False, "elsewhere", True),
+        ("deleting", True, "genba-1", False),
+    ],
+)
+def test_which_clusters_come_back(
+    tmp_path: Path, status: str, is_furnished: bool, place: str, is_back: bool
+) -> None:
+    """One whose data are gone does not; one that never had any is made anew."""
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    record = ClusterRecord(
+        "genba", "17.4", 5432, "genba", None, "default", "default", "w", "r", "id", now, ("a",),
+        status=status, writer="genba-1", is_furnished=is_furnished,
+        instances={"genba-1": InstanceRecord("genba-1", "genba", "c", "a", "e", "id", now)},
+    )  # fmt: skip
+    (tmp_path / place / "data").mkdir(parents=True)
+    assert comes_back(record, tmp_path) is is_back

@@ -16,7 +16,7 @@ from hikkoshi.cli.places import region_index, region_records, region_state
 from hikkoshi.model.project import Project
 from hikkoshi.model.timers import Timers
 from hikkoshi.project.load import load_project
-from hikkoshi.region.boot.cleanup import clean_up, find_regions
+from hikkoshi.region.boot.cleanup import clean_up, find_regions, remove_kept
 from hikkoshi.region.boot.launch import launch
 from hikkoshi.region.boot.settings import LaunchSettings, RegionRecord
 from hikkoshi.region.payload import JOURNALS, payload_of
@@ -143,6 +143,7 @@ def down(directory: Path | None, every: bool) -> None:
         states += [Path(record.state) for record, _ in find_regions(region_index())]
     for state in dict.fromkeys(states):
         gone = clean_up(state)
+        remove_kept(state)
         if gone.record is not None:
             forget(Path(gone.record.record_directory))
     forget(region_records(directory))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0)
         self._lines = 0
 
@@ -61,6 +62,7 @@ class Journal:
     def rewrite(self, now: float, lines: Iterable[Line]) -> None:
         """Replace the whole, at once or not at all."""
         beside = self._path.with_suffix(".new")
+        beside.touch(mode=0o600)
         with beside.open("wb") as file:
             file.writelines(_encode(now, *line) for line in lines)
         beside.replace(self._path)
@@ -73,6 +75,36 @@ class Journal:
         self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+class Ledger:
+    """A journal that is told the whole again and again, and writes what has changed since. What an
+    earlier region left in it is read before the first `keep`, which begins it anew."""
+
+    def __init__(self, journal: Journal, now: Callable[[], float]) -> None:
+        self._journal = journal
+        self._now = now
+        self._written: dict[tuple[str, str], bytes] | None = None
+
+    def read(self) -> list[Line]:
+        return self._journal.read()
+
+    def keep(self, lines: Iterable[Line]) -> None:
+        """lines: everything that is held now."""
+        held = {(kind, key): record for kind, key, record in lines}
+        texts = {place: msgspec.json.encode(record, enc_hook=str) for place, record in held.items()}
+        now, before = self._now(), self._written
+        if before is None or self._journal.is_long:
+            self._journal.rewrite(now, ((*place, record) for place, record in held.items()))
+        else:
+            for place in texts.keys() | before.keys():
+                if texts.get(place) != before.get(place):
+                    self._journal.write(now, *place, held.get(place))
+        self._written = texts
+
+    def close(self) -> None:
+        """As the journal's own."""
+        self._journal.close()
 
 
 def _encode(now: float, kind: str, key: str, record: Any) -> bytes:

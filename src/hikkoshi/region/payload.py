@@ -19,7 +19,9 @@ JOURNAL = "control-plane.jsonl"
 """In the directory of records, since the state directory does not outlive a killed region."""
 BALANCERS_JOURNAL = "load-balancers.jsonl"
 """Beside it, ELBv2's."""
-JOURNALS = (JOURNAL, BALANCERS_JOURNAL)
+SCALING_JOURNAL = "autoscaling.jsonl"
+DATABASES_JOURNAL = "databases.jsonl"
+JOURNALS = (JOURNAL, BALANCERS_JOURNAL, SCALING_JOURNAL, DATABASES_JOURNAL)
 
 
 @dataclass(frozen=True, slots=True)

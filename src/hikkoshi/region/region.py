@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import shutil
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from hikkoshi.base.clock import SystemClock
 from hikkoshi.base.errors import BadInput
@@ -28,8 +26,6 @@ from hikkoshi.region.dns.cloudmap import CloudMap
 from hikkoshi.region.dns.hosted import HostedZones
 from hikkoshi.region.dns.server import DnsServer
 from hikkoshi.region.ecs.service import EcsService
-from hikkoshi.region.elb.groups import FindInstance
-from hikkoshi.region.elb.keeper import FindCertificate
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.engine.docker.engine import DockerEngine
 from hikkoshi.region.engine.embedded import EmbeddedEngine
@@ -40,7 +36,15 @@ from hikkoshi.region.front.fallback import MotoFallback
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
-from hikkoshi.region.payload import BALANCERS_JOURNAL, JOURNAL, Payload, read_payload
+from hikkoshi.region.motos import certificate_finder, instance_finder, return_certificates
+from hikkoshi.region.payload import (
+    BALANCERS_JOURNAL,
+    DATABASES_JOURNAL,
+    JOURNAL,
+    SCALING_JOURNAL,
+    Payload,
+    read_payload,
+)
 from hikkoshi.region.rds.service import RdsService
 from hikkoshi.region.task.runtime import EcsTaskRuntime
 from hikkoshi.region.task.secrets import BotoSecretStore, MakeClient, region_clients
@@ -121,6 +125,7 @@ class Region:
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
             find_instance=instance_finder(clients),
             find_certificate=certificate_finder(payload.account_id),
+            certificates=context.kept_directory / "certificates",
             journal=context.record_directory / BALANCERS_JOURNAL,
         )  # fmt: skip
         cloud_map = CloudMap(payload.account_id, payload.region)
@@ -147,6 +152,7 @@ class Region:
             timers=timers,
             account_id=payload.account_id,
             region=payload.region,
+            journal=context.record_directory / SCALING_JOURNAL,
         )
         self.rds = RdsService(
             ground,
@@ -154,9 +160,10 @@ class Region:
             self.recorder,
             clock,
             timers,
-            ground.state / "rds",
+            context.kept_directory / "databases",
             payload.account_id,
             payload.region,
+            context.record_directory / DATABASES_JOURNAL,
         )
         self.xray = XrayService(self.recorder, clock)
         self.front = ApiFront(
@@ -189,6 +196,7 @@ class Region:
     async def open(self) -> None:
         """Undo of each step is registered before the step is taken."""
         undo = self._undo
+        undo.add("what is kept", self._keep_nothing)
         undo.add("recorder", self.recorder.close)
         await self._ground.add_address(self._ground.resolver)
         await self._ground.add_address(INTAKE_ADDRESS)
@@ -204,8 +212,12 @@ class Region:
         undo.add("API", functools.partial(asyncio.to_thread, self.front.close))
         undo.add("xray", self.xray.close)
         undo.add("rds", self.rds.close)
+        await self.rds.restore()
         undo.add("elb", self.elb.close)
         await self.elb.restore()
+        if certificates := self.elb.certificates():
+            account = self._payload.account_id
+            await asyncio.to_thread(return_certificates, account, certificates)
         undo.add("engine", self.engine.close)
         undo.add("logs", self.logs.close)
         undo.add("runtime", self.runtime.close)
@@ -220,6 +232,15 @@ class Region:
 
     async def close(self) -> None:
         await self._undo.close()
+
+    async def _keep_nothing(self) -> None:
+        """What ends in order begins empty; the door removes the ground and what is moved to it."""
+        kept = self._context.kept_directory
+        if kept.exists():
+            try:
+                kept.rename(self._ground.state / kept.name)
+            except OSError:
+                await asyncio.to_thread(shutil.rmtree, kept, True)
 
     async def _status(self, asked: dict[str, Any]) -> dict[str, Any]:
         used_intake = self.intake.stand_ins() if self.intake.counts.requests else []
@@ -282,51 +303,11 @@ class Region:
         return {"lost": self.recorder.lost}
 
 
-def instance_finder(clients: Callable[[str, str], Any]) -> FindInstance:
-    """EC2 is moto's: its instances are records, and a target is whatever has that address here."""
-
-    def ask(instance_id: str, region: str) -> str | None:
-        try:
-            found = clients("ec2", region).describe_instances(
-                InstanceIds=[instance_id],
-                Filters=[{"Name": "instance-state-name", "Values": ["running"]}],
-            )
-        except ClientError:
-            return None
-        return next(
-            (i.get("PrivateIpAddress") for r in found["Reservations"] for i in r["Instances"]), None
-        )
-
-    async def find(instance_id: str, region: str) -> str | None:
-        return await asyncio.to_thread(ask, instance_id, region)
-
-    return find
-
-
 def _mount_cloudformation(clients: MakeClient) -> None:
     """Imported when CloudFormation is first asked: it brings half of moto with it."""
     from hikkoshi.region.cloudformation.mount import mount
 
     mount(clients)
-
-
-def certificate_finder(account_id: str) -> FindCertificate:
-    """ACM is moto's; its API gives no private key away, so moto itself is asked."""
-
-    def ask(arn: str, region: str) -> str | None:
-        from moto.backends import get_backend
-
-        found = get_backend("acm")[account_id][region]._certificates.get(arn)
-        if found is None:
-            return None
-        parts = (found.cert, found.key, found.chain or b"")
-        texts = [part.decode() if isinstance(part, bytes) else str(part) for part in parts]
-        return "\n".join(text.strip() for text in texts) + "\n"
-
-    async def find(arn: str, region: str) -> str | None:
-        return await asyncio.to_thread(ask, arn, region)
-
-    return find
 
 
 def described_images(payload: Payload) -> frozenset[str]:

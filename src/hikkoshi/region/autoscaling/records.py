@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hikkoshi.region.autoscaling.schedule import Schedule
+from hikkoshi.region.autoscaling.schedule import Schedule, read_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,23 @@ class PolicyRecord:
 
 @dataclass(frozen=True, slots=True)
 class ActionRecord:
+    """text: the schedule as it was asked for, found good. looked_at: until when it was looked for
+    moments of it."""
+
     name: str
     arn: str
     text: str
     timezone: str | None
-    schedule: Schedule
     minimum: int | None
     maximum: int | None
     created_at: float
     start: float | None = None
     end: float | None = None
     looked_at: float = 0.0
+
+    @property
+    def schedule(self) -> Schedule:
+        return read_schedule(self.text, self.timezone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Schedule:
         return all(value in allowed for value, allowed in zip(values, self.fields, strict=True))
 
 
+@functools.lru_cache(maxsize=512)
 def read_schedule(text: str, timezone: str | None = None) -> Schedule:
     """Raises BadSchedule."""
     try:

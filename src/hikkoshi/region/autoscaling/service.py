@@ -1,41 +1,30 @@
-"""Application Auto Scaling for ECS services: the API's operations, and the loop that scales."""
+"""Application Auto Scaling for ECS services: the API's operations."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.autoscaling import shapes
-from hikkoshi.region.autoscaling.decisions import (
-    POINTS_TO_SCALE_IN,
-    Policy,
-    Scaling,
-    Target,
-    decide,
-)
+from hikkoshi.region.autoscaling.holdings import Holdings
 from hikkoshi.region.autoscaling.metrics import METRICS, REQUESTS, Metrics
-from hikkoshi.region.autoscaling.records import ActionRecord, Activity, PolicyRecord, TargetRecord
+from hikkoshi.region.autoscaling.records import ActionRecord, PolicyRecord, TargetRecord
+from hikkoshi.region.autoscaling.scaler import Scaler
 from hikkoshi.region.autoscaling.schedule import BadSchedule, read_schedule
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion, Operation
+from hikkoshi.region.journal import Journal, Ledger
 from hikkoshi.region.ports import ScalableServices, TaskUse
 
 DIMENSION = "ecs:service:DesiredCount"
-MAX_ACTIVITIES = 500
-DEFAULT_COOLDOWN_S = 300
-
-_log = logging.getLogger(__name__)
 
 
 class AutoscalingService:
-    """`Service` "application-autoscaling". On the region's loop; what it holds is in memory."""
+    """`Service` "application-autoscaling". On the region's loop. journal: a file; `start` brings
+    back what a killed region left in it, and closing in order removes it."""
 
     name = "application-autoscaling"
 
@@ -49,15 +38,17 @@ class AutoscalingService:
         timers: Timers | None = None,
         account_id: str = "123456789012",
         region: str = "ap-northeast-1",
+        journal: Path | None = None,
     ) -> None:
         self._services = services
-        self._metrics = Metrics(services, use, request_count)
         self._clock = clock
-        self._timers = timers or Timers.as_aws()
         self._place = (region, account_id)
-        self._targets: dict[str, TargetRecord] = {}
-        self._activities: deque[Activity] = deque(maxlen=MAX_ACTIVITIES)
-        self._loop: asyncio.Task[None] | None = None
+        self._metrics = Metrics(services, use, request_count)
+        ledger = Ledger(Journal(journal), clock.now) if journal is not None else None
+        self._held = Holdings(ledger)
+        self._scaler = Scaler(
+            self._held, services, self._metrics, clock, timers or Timers.as_aws(), self._place
+        )
 
     def operations(self) -> Mapping[str, Operation]:
         return {
@@ -77,169 +68,23 @@ class AutoscalingService:
         }
 
     async def start(self) -> None:
-        self._loop = asyncio.create_task(self._run(), name="autoscaling")
+        """After ECS: a target whose service is gone is forgotten at the first look."""
+        self._held.restore(self._clock.now())
+        self._scaler.start()
 
     async def close(self) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
-            self._loop = None
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._timers.scaling_interval_s)
-            await self.look_once()
+        await self._scaler.close()
+        self._held.close()
 
     async def look_once(self) -> None:
-        """Measure, and scale what is to be scaled. One service's fault does not stop the others."""
-        for resource_id in list(self._targets):
-            try:
-                await self._look(resource_id)
-            except Exception:
-                _log.exception("scaling of %s failed; it is tried again", resource_id)
-
-    async def _look(self, resource_id: str) -> None:
-        now = self._clock.now()
-        target = self._targets[resource_id]
-        desired = self._services.desired_count(target.cluster, target.service)
-        if desired is None:
-            # AWS forgets the scalable target of a service that was deleted.
-            del self._targets[resource_id]
-            self._metrics.forget(target.cluster, target.service)
-            return
-        self._run_schedule(target, now)
-        policies = [await self._measured(target, policy, now) for policy in target.policies]
-        # Measuring may wait, and a caller may have changed the target meanwhile.
-        current = self._targets.get(resource_id)
-        if current is None:
-            return
-        points = {policy.name: policy.points for policy in policies}
-        current = replace(
-            current,
-            policies=tuple(
-                replace(p, points=points.get(p.name, p.points)) for p in current.policies
-            ),
-        )
-        self._targets[resource_id] = current
-        scaling = decide(self._view(current, desired), now)
-        if scaling is not None:
-            await self._scale(current, desired, scaling, now)
-
-    async def _measured(
-        self, target: TargetRecord, policy: PolicyRecord, now: float
-    ) -> PolicyRecord:
-        group = shapes.group_of_label(policy.label, *self._place) if policy.label else None
-        value = await self._metrics.measure(
-            policy.metric, target.cluster, target.service, group, now
-        )
-        return replace(policy, points=(*policy.points, value)[-POINTS_TO_SCALE_IN:])
-
-    def _view(self, target: TargetRecord, desired: int) -> Target:
-        return Target(
-            minimum=target.minimum,
-            maximum=target.maximum,
-            desired=desired,
-            running=len(self._services.running_tasks(target.cluster, target.service)),
-            policies=tuple(self._policy(policy) for policy in target.policies),
-            is_scale_out_suspended=target.suspended["DynamicScalingOutSuspended"],
-            is_scale_in_suspended=target.suspended["DynamicScalingInSuspended"],
-            scaled_out_at=target.scaled_out_at,
-            scaled_in_at=target.scaled_in_at,
-        )
-
-    def _policy(self, policy: PolicyRecord) -> Policy:
-        def cooldown(name: str) -> float:
-            asked = float(policy.configuration.get(name, DEFAULT_COOLDOWN_S))
-            return self._timers.capped("scaling_cooldown_s", asked)
-
-        return Policy(
-            name=policy.name,
-            target_value=policy.configuration["TargetValue"],
-            points=policy.points,
-            is_scale_in_disabled=bool(policy.configuration.get("DisableScaleIn")),
-            scale_out_cooldown_s=cooldown("ScaleOutCooldown"),
-            scale_in_cooldown_s=cooldown("ScaleInCooldown"),
-        )
-
-    async def _scale(
-        self, target: TargetRecord, desired: int, scaling: Scaling, now: float
-    ) -> None:
-        cause = scaling.cause
-        if scaling.policy is not None:
-            side = "AlarmHigh" if scaling.is_high else "AlarmLow"
-            alarm = f"TargetTracking-{target.resource_id}-{side}-{scaling.policy}"
-            cause = f"monitor alarm {alarm} in state ALARM triggered policy {scaling.policy}"
-        done = Activity(
-            str(uuid.uuid4()),
-            target.resource_id,
-            f"Setting desired count to {scaling.desired}.",
-            cause,
-            now,
-            message=f"Successfully set desired count to {scaling.desired}. Change successfully "
-            "fulfilled by ecs.",
-        )
-        try:
-            await self._services.set_desired_count(target.cluster, target.service, scaling.desired)
-        except AwsError as error:
-            failed = f"Failed to set desired count to {scaling.desired}. Reason: {error.message}"
-            self._activities.appendleft(replace(done, status="Failed", message=failed))
-            return
-        self._activities.appendleft(done)
-        moment = "scaled_out_at" if scaling.desired > desired else "scaled_in_at"
-        self._change(target.resource_id, **{moment: now})
-
-    def _run_schedule(self, target: TargetRecord, now: float) -> None:
-        """A due action sets the bounds; what lies outside them is scaled in the same look."""
-        for action in target.actions:
-            after = max(action.looked_at, action.start or 0.0)
-            is_open = action.end is None or now <= action.end
-            is_due = is_open and action.schedule.is_due(
-                after, now, action.start or action.created_at
-            )
-            self._change_action(target.resource_id, action.name, looked_at=now)
-            if not is_due or target.suspended["ScheduledScalingSuspended"]:
-                continue
-            held = self._targets[target.resource_id]
-            minimum = held.minimum if action.minimum is None else action.minimum
-            maximum = held.maximum if action.maximum is None else action.maximum
-            self._change(
-                target.resource_id, minimum=min(minimum, maximum), maximum=max(minimum, maximum)
-            )
-            self._activities.appendleft(
-                Activity(
-                    str(uuid.uuid4()),
-                    target.resource_id,
-                    f"Setting min capacity to {minimum} and max capacity to {maximum}",
-                    f"scheduled action name {action.name} was triggered",
-                    now,
-                    message=f"Successfully set min capacity to {minimum} and max capacity to "
-                    f"{maximum}",
-                )
-            )
-            if action.schedule.at is not None:
-                actions = tuple(
-                    a for a in self._targets[target.resource_id].actions if a.name != action.name
-                )
-                self._change(target.resource_id, actions=actions)
-
-    def _change(self, resource_id: str, **changes: Any) -> TargetRecord:
-        changed = replace(self._targets[resource_id], **changes)
-        self._targets[resource_id] = changed
-        return changed
-
-    def _change_action(self, resource_id: str, name: str, **changes: Any) -> None:
-        actions = self._targets[resource_id].actions
-        self._change(
-            resource_id,
-            actions=tuple(replace(a, **changes) if a.name == name else a for a in actions),
-        )
+        """As the scaler does in each interval."""
+        await self._scaler.look_once()
 
     # -- operations
 
     def _found(self, parameters: Mapping[str, Any]) -> TargetRecord:
         _check_namespace(parameters)
-        target = self._targets.get(parameters["ResourceId"])
+        target = self._held.targets.get(parameters["ResourceId"])
         if target is None:
             raise AwsError(
                 "ObjectNotFoundException",
@@ -251,7 +96,7 @@ class AutoscalingService:
     async def _register(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         _check_namespace(parameters)
         resource_id = parameters["ResourceId"]
-        old = self._targets.get(resource_id)
+        old = self._held.targets.get(resource_id)
         minimum = parameters.get("MinCapacity", old.minimum if old else None)
         maximum = parameters.get("MaxCapacity", old.maximum if old else None)
         if minimum is None or maximum is None:
@@ -279,14 +124,12 @@ class AutoscalingService:
                 suspended=suspended,
                 tags=tuple((parameters.get("Tags") or {}).items()),
             )
-        self._targets[resource_id] = replace(
-            old, minimum=minimum, maximum=maximum, suspended=suspended
-        )
+        self._held.put(replace(old, minimum=minimum, maximum=maximum, suspended=suspended))
         return {"ScalableTargetARN": old.arn}
 
     async def _deregister(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         target = self._found(parameters)
-        del self._targets[target.resource_id]
+        self._held.remove(target.resource_id)
         self._metrics.forget(target.cluster, target.service)
         return {}
 
@@ -295,7 +138,7 @@ class AutoscalingService:
         wanted = parameters.get("ResourceIds")
         found = [
             shapes.target_shape(target)
-            for target in self._targets.values()
+            for target in self._held.targets.values()
             if not wanted or target.resource_id in wanted
         ]
         return shapes.paged("ScalableTargets", found, parameters)
@@ -317,7 +160,7 @@ class AutoscalingService:
             created_at=old.created_at if old else self._clock.now(),
         )
         others = tuple(p for p in target.policies if p.name != name)
-        self._change(target.resource_id, policies=(*others, policy))
+        self._held.change(target.resource_id, policies=(*others, policy))
         return {
             "PolicyARN": policy.arn,
             "Alarms": shapes.alarms(target.resource_id, policy, region, account),
@@ -328,7 +171,7 @@ class AutoscalingService:
         rest = tuple(p for p in target.policies if p.name != name)
         if len(rest) == len(target.policies):
             raise AwsError("ObjectNotFoundException", f"No scaling policy found: {name}")
-        self._change(target.resource_id, policies=rest)
+        self._held.change(target.resource_id, policies=rest)
         return {}
 
     async def _describe_policies(
@@ -338,7 +181,7 @@ class AutoscalingService:
         names, resource = parameters.get("PolicyNames"), parameters.get("ResourceId")
         found = [
             shapes.policy_shape(target.resource_id, policy, *self._place)
-            for target in self._targets.values()
+            for target in self._held.targets.values()
             for policy in target.policies
             if resource in (None, target.resource_id) and (not names or policy.name in names)
         ]
@@ -353,7 +196,7 @@ class AutoscalingService:
             raise _invalid("Schedule must be specified for a new scheduled action")
         timezone = parameters.get("Timezone") or (old.timezone if old else None)
         try:
-            schedule = read_schedule(text, timezone)
+            read_schedule(text, timezone)
         except BadSchedule as error:
             raise _invalid(str(error)) from error
         bounds = parameters.get("ScalableTargetAction") or {}
@@ -364,7 +207,6 @@ class AutoscalingService:
             arn=old.arn if old else shapes.action_arn(region, account, target.resource_id, name),
             text=text,
             timezone=timezone,
-            schedule=schedule,
             minimum=bounds.get("MinCapacity", old.minimum if old else None),
             maximum=bounds.get("MaxCapacity", old.maximum if old else None),
             created_at=now,
@@ -373,7 +215,7 @@ class AutoscalingService:
             looked_at=now,
         )
         others = tuple(a for a in target.actions if a.name != name)
-        self._change(target.resource_id, actions=(*others, action))
+        self._held.change(target.resource_id, actions=(*others, action))
         return {}
 
     async def _delete_action(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -381,7 +223,7 @@ class AutoscalingService:
         rest = tuple(a for a in target.actions if a.name != name)
         if len(rest) == len(target.actions):
             raise AwsError("ObjectNotFoundException", f"No scheduled action found: {name}")
-        self._change(target.resource_id, actions=rest)
+        self._held.change(target.resource_id, actions=rest)
         return {}
 
     async def _describe_actions(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -389,7 +231,7 @@ class AutoscalingService:
         names, resource = parameters.get("ScheduledActionNames"), parameters.get("ResourceId")
         found = [
             shapes.action_shape(target.resource_id, action)
-            for target in self._targets.values()
+            for target in self._held.targets.values()
             for action in target.actions
             if resource in (None, target.resource_id) and (not names or action.name in names)
         ]
@@ -403,31 +245,25 @@ class AutoscalingService:
         resource = parameters.get("ResourceId")
         found = [
             shapes.activity_shape(activity)
-            for activity in self._activities
+            for activity in self._held.activities
             if resource in (None, activity.resource_id)
         ]
         return shapes.paged("ScalingActivities", found, parameters)
 
-    def _by_arn(self, arn: str) -> TargetRecord:
-        for target in self._targets.values():
-            if target.arn == arn:
-                return target
-        raise AwsError("ResourceNotFoundException", f"No scalable target found: {arn[:200]}")
-
     async def _tag(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        target = self._by_arn(parameters["ResourceARN"])
+        target = self._held.by_arn(parameters["ResourceARN"])
         tags = {**dict(target.tags), **parameters["Tags"]}
-        self._change(target.resource_id, tags=tuple(tags.items()))
+        self._held.change(target.resource_id, tags=tuple(tags.items()))
         return {}
 
     async def _untag(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        target = self._by_arn(parameters["ResourceARN"])
+        target = self._held.by_arn(parameters["ResourceARN"])
         tags = tuple((k, v) for k, v in target.tags if k not in parameters["TagKeys"])
-        self._change(target.resource_id, tags=tags)
+        self._held.change(target.resource_id, tags=tags)
         return {}
 
     async def _list_tags(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        return {"Tags": dict(self._by_arn(parameters["ResourceARN"]).tags)}
+        return {"Tags": dict(self._held.by_arn(parameters["ResourceARN"]).tags)}
 
 
 def _check_namespace(parameters: Mapping[str, Any]) -> None:

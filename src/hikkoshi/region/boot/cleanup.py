@@ -20,7 +20,14 @@ from typing import Any
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.boot import linux
 from hikkoshi.region.boot.docker_socket import remove_from_docker
-from hikkoshi.region.boot.settings import GROUND, LOCK_FILE, RECORD_FILE, RegionRecord, read_record
+from hikkoshi.region.boot.settings import (
+    GROUND,
+    KEPT,
+    LOCK_FILE,
+    RECORD_FILE,
+    RegionRecord,
+    read_record,
+)
 
 _KILL_DEADLINE_S = 10.0
 _REMOVERS = 8
@@ -137,6 +144,14 @@ def remove_unused(state: Path) -> None:
         return
     finally:
         os.close(fd)
+
+
+def remove_kept(state: Path) -> None:
+    """What a killed region would have brought back; not while another runs there. Idempotent."""
+    if read_record(state) is None:
+        remove_tree(state / KEPT)
+        with contextlib.suppress(OSError):
+            state.rmdir()
 
 
 def _remove_state(state: Path) -> None:

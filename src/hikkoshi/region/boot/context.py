@@ -13,6 +13,8 @@ from typing import Any
 @dataclass(slots=True)
 class RegionContext:
     """api_socket: bound and listening on the host's loopback. payload: the launcher's JSON.
+    kept_directory: for what is to outlive a SIGKILL (a database's data); `hikkoshi down` removes
+    it, and so does a region that ends in order. It may not be there yet.
 
     `async def main(ground: Ground, context: RegionContext) -> None` calls `ready()` when the API
     answers, serves until `stopping` is set (SIGTERM), closes what it has, and returns. Raising
@@ -22,6 +24,7 @@ class RegionContext:
     api_socket: socket.socket
     api_url: str
     record_directory: Path
+    kept_directory: Path
     payload: Any
     announce: Callable[[], None]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

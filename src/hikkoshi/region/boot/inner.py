@@ -26,6 +26,7 @@ from hikkoshi.region.boot.doors import DoorClient
 from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.boot.network import Network
 from hikkoshi.region.boot.refusal import explain_refusal, read_facts
+from hikkoshi.region.boot.settings import KEPT
 
 MACHINE_PROC = Path("/run/hikkoshi/proc")
 DOCKER_SOCKET = Path("/run/hikkoshi/docker.sock")
@@ -194,6 +195,7 @@ async def _serve(inside: Inside, main: Callable[..., Any], network: Network) -> 
         inside.api,
         inside.api_url,
         inside.record_directory,
+        inside.ground.parent / KEPT,
         inside.payload,
         announce=lambda: inside.report("ready"),
     )

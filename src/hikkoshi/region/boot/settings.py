@@ -14,6 +14,7 @@ from typing import Any
 RECORD_FILE = "region.json"
 LOCK_FILE = "lock"
 GROUND = "ground"
+KEPT = "kept"
 _VERSION = 1
 
 

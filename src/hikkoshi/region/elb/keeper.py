@@ -10,6 +10,7 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hikkoshi.region.elb.balancer import Balancer
@@ -46,10 +47,12 @@ class Keeper:
         ground: Ground,
         names: Names,
         balancer: Balancer,
+        certificates: Path,
         find_certificate: FindCertificate | None = None,
         journal: Journal | None = None,
     ) -> None:
         self._find_certificate = find_certificate
+        self._certificates = certificates
         self._journal = journal
         self.holdings = Holdings()
         self.balancer = balancer
@@ -134,9 +137,10 @@ class Keeper:
         if text is None:
             what = f"Certificate ARN '{certificate_arn[:200]}' is not valid"
             raise AwsError("CertificateNotFound", what)
-        directory = self._ground.state / "elb" / "certificates"
-        directory.mkdir(parents=True, exist_ok=True)
-        file = directory / f"{hashlib.sha256(certificate_arn.encode()).hexdigest()[:24]}.pem"
+        self._certificates.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (
+            self._certificates / f"{hashlib.sha256(certificate_arn.encode()).hexdigest()[:24]}.pem"
+        )
         file.touch(mode=0o600)
         file.write_text(text)
         return str(file)

@@ -1,7 +1,8 @@
 """What ELBv2 held when the region was killed, and how that is journaled.
 
 Targets are not kept: they died with the region, and ECS registers those that it starts anew. A
-certificate's key is written down nowhere, so HTTPS listeners do not come back (ACM is empty, too).
+certificate and its key are a file that HAProxy reads; where it outlived the region, so does the
+HTTPS listener.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer, Rule, TargetGroup
 from hikkoshi.region.journal import Line, restored
@@ -40,14 +42,16 @@ def changed(before: Holdings, after: Holdings) -> Iterator[Line]:
 
 
 def held_before(lines: Iterable[Line]) -> Holdings:
-    """Pure. Without what cannot come back; the descriptors in listeners are the dead region's."""
+    """Without what cannot come back; the descriptors in listeners are the dead region's."""
     found: dict[str, dict[str, object]] = {kind: {} for kind in _KINDS}
     for kind, arn, value in restored(lines, _KINDS):
         found[kind][arn] = value
     held = Holdings(**found)  # type: ignore[arg-type]
     for listener in list(held.listeners.values()):
-        if listener.certificates or listener.load_balancer_arn not in held.load_balancers:
-            _log.warning("%s does not come back: its certificate's key was not kept", listener.arn)
+        lost = [arn for arn, file in listener.certificates if not Path(file).is_file()]
+        if lost or listener.load_balancer_arn not in held.load_balancers:
+            what = f"the key of {lost[0]} is gone" if lost else "its load balancer is gone"
+            _log.warning("%s does not come back: %s", listener.arn, what)
             held = held.having("listeners", listener.arn, None)
     for rule in list(held.rules.values()):
         if rule.listener_arn not in held.listeners:

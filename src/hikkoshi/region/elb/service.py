@@ -28,8 +28,9 @@ class ElbService:
     find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
     find_instance: an EC2 instance's address; without it no instance can be a target.
     find_certificate: from ACM; without it there is no HTTPS.
-    journal: a file; `restore` brings back what a killed region left in it (restore.py), and closing
-    in order removes it.
+    certificates: the directory of certificates with their keys, which HAProxy reads.
+    journal: a file; `restore` brings back what a killed region left in it and in `certificates`
+    (restore.py), and closing in order removes it.
     """
 
     name = "elbv2"
@@ -45,6 +46,7 @@ class ElbService:
         find_subnet: FindSubnet | None = None,
         find_instance: FindInstance | None = None,
         find_certificate: FindCertificate | None = None,
+        certificates: Path | None = None,
         binary: str | None = None,
         journal: Path | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class ElbService:
             ground=ground,
             names=names,
             balancer=balancer,
+            certificates=certificates or ground.state / "elb" / "certificates",
             find_certificate=find_certificate,
             journal=Journal(journal) if journal is not None else None,
         )
@@ -79,6 +82,11 @@ class ElbService:
         """Listener's ARN → where it is reached on the host."""
         listeners = self._keeper.holdings.listeners
         return {arn: f"127.0.0.1:{listener.door_port}" for arn, listener in listeners.items()}
+
+    def certificates(self) -> dict[str, Path]:
+        """Certificate's ARN → the file of it, its key and its chain, of those in use."""
+        listeners = self._keeper.holdings.listeners.values()
+        return {arn: Path(file) for one in listeners for arn, file in one.certificates}
 
     def has_target_group(self, target_group_arn: str) -> bool:
         return target_group_arn in self._keeper.holdings.target_groups

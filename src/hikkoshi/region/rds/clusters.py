@@ -8,11 +8,12 @@ from typing import Any
 
 from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
 from hikkoshi.region.rds import faults
-from hikkoshi.region.rds.cluster import DatabaseCluster
+from hikkoshi.region.rds.cluster import DatabaseCluster, DoorPorts
 from hikkoshi.region.rds.decisions import Promote, Refuse
 from hikkoshi.region.rds.parameters import effective, memory_of_class
 from hikkoshi.region.rds.passwords import password_fault, scram_verifier
 from hikkoshi.region.rds.records import ClusterRecord, zones_of
+from hikkoshi.region.rds.restore import KeptCluster
 from hikkoshi.region.rds.server import Secrets
 from hikkoshi.region.rds.shapes import page, wanted_by
 from hikkoshi.region.rds.state import RdsState, new_resource_id
@@ -73,17 +74,22 @@ class ClusterOperations:
             raise faults.cluster_exists()
         record = self._record(identifier, parameters)
         verifier = _verifier(parameters.get("MasterUserPassword"))
-        cluster = DatabaseCluster(
-            record,
-            self._state.around,
-            Secrets(admin=secrets.token_urlsafe(24), replication=secrets.token_urlsafe(24)),
-            verifier,
-            self.parameters_of,
-        )
+        cluster = self._made(record, verifier)
         self._state.clusters[identifier] = cluster
         self._state.tags[self._state.arn("cluster", identifier)] = list(parameters.get("Tags", []))
         self._state.begin(cluster.prepare(), record)
         return {"DBCluster": self._state.tell_cluster(record)}
+
+    def made_again(self, kept: KeptCluster) -> DatabaseCluster:
+        """As it was before the region was killed; nothing of it runs."""
+        return self._made(kept.record, kept.verifier, kept.doors)
+
+    def _made(
+        self, record: ClusterRecord, verifier: str, doors: DoorPorts | None = None
+    ) -> DatabaseCluster:
+        own = Secrets(admin=secrets.token_urlsafe(24), replication=secrets.token_urlsafe(24))
+        around, parameters = self._state.around, self.parameters_of
+        return DatabaseCluster(record, around, own, verifier, parameters, doors)
 
     def parameters_of(self, record: ClusterRecord) -> dict[str, str]:
         """The parameters in force for a cluster's servers: one set for all, with the memory of its
@@ -160,7 +166,7 @@ class ClusterOperations:
         return answer
 
     async def _remove(self, cluster: DatabaseCluster) -> None:
-        await cluster.close()
+        await cluster.destroy()
         self._state.clusters.pop(cluster.record.identifier, None)
         self._state.tags.pop(self._state.arn("cluster", cluster.record.identifier), None)
         self._state.tell("db-cluster", cluster.record.identifier, "DB cluster deleted", "deletion")

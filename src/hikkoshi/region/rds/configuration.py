@@ -11,8 +11,9 @@ REPLICATION = "rdsrepladmin"
 ADMIN_DATABASE = "rdsadmin"
 OUR_APPLICATION = "hikkoshi"
 
-# fsync off: the region's data does not outlive it, and a killed server (unlike a killed machine)
-# loses nothing that it wrote. full_page_writes stays on, since pg_rewind refuses to work without.
+# fsync off: a killed server, or a killed region, loses nothing that it wrote; a machine that loses
+# its power may, and the region's data are no one's only copy. full_page_writes stays on, since
+# pg_rewind refuses to work without.
 _FIXED: dict[str, str] = {
     "fsync": "off",
     "full_page_writes": "on",

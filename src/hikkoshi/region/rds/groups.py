@@ -60,6 +60,10 @@ class ParameterGroups:
             "DeleteDBClusterParameterGroup": self.delete,
         }
 
+    def own(self) -> dict[str, ParameterGroup]:
+        """The groups that were made, by name."""
+        return self._groups
+
     def get(self, name: str) -> ParameterGroup:
         """Raises RDS's fault; the default groups are there without having been made."""
         found = self._groups.get(name.lower())

@@ -29,6 +29,8 @@ class InstanceRecord:
 
 @dataclass(slots=True)
 class ClusterRecord:
+    """is_furnished: its volume has its roles and databases, and is never made anew."""
+
     identifier: str
     engine_version: str
     port: int
@@ -44,6 +46,7 @@ class ClusterRecord:
     status: str = "creating"
     failure: str | None = None
     writer: str | None = None
+    is_furnished: bool = False
     is_protected: bool = False
     instances: dict[str, InstanceRecord] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)

@@ -39,6 +39,18 @@ async def join(server: Server, writer: Server, *, has_data: bool) -> None:
     await _wait_until_streaming(writer, server.configuration.name)
 
 
+async def resume(server: Server, writer: Server) -> None:
+    """Start a standby on the data that it had when it and its writer were killed; where those
+    cannot be gone on with (the writer had just changed), it becomes a fresh copy."""
+    server.configure(following=place_of(writer), sync=())
+    try:
+        await server.start()
+        await _wait_until_streaming(writer, server.configuration.name)
+    except (CannotRun, DeadlinePassed):
+        await server.stop(is_hard=True)
+        await join(server, writer, has_data=False)
+
+
 async def follow(server: Server, writer: Server, promoted_at: int) -> None:
     """Turn a running standby to a new writer, promoted at that position of the log."""
     if has_diverged(await received(server), promoted_at):

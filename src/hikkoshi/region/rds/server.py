@@ -29,6 +29,7 @@ from hikkoshi.region.rds.configuration import (
     render_configuration,
     render_hba,
 )
+from hikkoshi.region.rds.passwords import scram_verifier
 from hikkoshi.region.rds.processes import descendants, first_named
 
 # PostgreSQL refuses to run as uid 0, and the region is uid 0 in its namespace.
@@ -125,12 +126,41 @@ class Server:
             fresh.chmod(0o644)
             fresh.rename(path)
 
+    @property
+    def has_data(self) -> bool:
+        return (self.directory / "data" / "PG_VERSION").exists()
+
+    async def renew_secrets(self) -> None:
+        """Give the region's own roles the passwords of this life of the region, since those of the
+        one that was killed were written nowhere; the server must not run. PostgreSQL's single-user
+        mode asks for no password. Raises CannotRun."""
+        self._mark_role()
+        self._forget_process()
+        roles = ((ADMIN, self._secrets.admin), (REPLICATION, self._secrets.replication))
+        statements = "".join(
+            f"ALTER ROLE {role} PASSWORD '{scram_verifier(password)}';\n"
+            for role, password in roles
+        )
+        await self._run_tool(
+            "postgres",
+            "--single",
+            "-D",
+            str(self.directory / "data"),
+            "-c",
+            f"config_file={self.directory / 'postgresql.conf'}",
+            "-c",
+            "exit_on_error=on",
+            ADMIN_DATABASE,
+            input=statements.encode(),
+        )
+
     async def reload(self) -> None:
         await self.ask("SELECT pg_reload_conf()")
 
     async def start(self) -> None:
         """Started and answering. Raises CannotRun with the end of the server's log."""
         self._mark_role()
+        self._forget_process()
         self._is_stopping = False
         log = self.directory / "startup.log"
         argv = [
@@ -170,7 +200,7 @@ class Server:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self._forget_process()
         self._process = None
 
     async def copy_from(self, source: Following) -> None:
@@ -250,6 +280,11 @@ class Server:
         if connection is not None:
             await connection.close()
 
+    def _forget_process(self) -> None:
+        """Its server has ended: this file would name a process that is gone, whose number may be
+        another's by now."""
+        (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+
     def _mark_role(self) -> None:
         mark = self.directory / "data" / "standby.signal"
         if self.configuration.following is None:
@@ -278,12 +313,13 @@ class Server:
                 await connection.close()
                 return
 
-    async def _run_tool(self, program: str, *arguments: str) -> None:
+    async def _run_tool(self, program: str, *arguments: str, input: bytes = b"") -> None:
         code, output = await self.instance.run(
             [self._binaries.path(program), *arguments],
             environment=self._binaries.environment(self._secrets.replication),
             uid=UID,
             writable=[self.directory],
+            input=input,
             timeout_s=300.0,
         )
         if code != 0:

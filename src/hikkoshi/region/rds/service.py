@@ -13,27 +13,33 @@ from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.front.port import AwsError, Caller, Operation
+from hikkoshi.region.journal import Journal, Ledger
 from hikkoshi.region.ports import Names
 from hikkoshi.region.rds.binaries import find_binaries
-from hikkoshi.region.rds.cluster import Surroundings
 from hikkoshi.region.rds.clusters import DEFAULT_VERSION, ClusterOperations
 from hikkoshi.region.rds.events import event_shape
 from hikkoshi.region.rds.groups import Engine, ParameterGroups
 from hikkoshi.region.rds.instances import InstanceOperations
+from hikkoshi.region.rds.members import Surroundings
 from hikkoshi.region.rds.parameters import parse_descriptions
 from hikkoshi.region.rds.records import zones_of
+from hikkoshi.region.rds.restore import everything, restore
 from hikkoshi.region.rds.sampling import Member, Sampler
 from hikkoshi.region.rds.server import UID
 from hikkoshi.region.rds.shapes import page
 from hikkoshi.region.rds.state import RdsState
 from hikkoshi.region.rds.subnets import SubnetGroups
 
+READING = ("Describe", "List")
 VERSIONS = (DEFAULT_VERSION, "16.8", "15.12")
 
 
 class RdsService:
     """`operations()` for the front; `doors()` and `mark()` for the region's own calls; `start()`
-    begins the sampling (done by itself at the first cluster); `close()` ends every server."""
+    begins the sampling (done by itself at the first cluster); `close()` ends every server.
+
+    journal: a file; `restore` brings back what a killed region left in it and in `state_dir`, and
+    closing in order removes it."""
 
     name = "rds"
 
@@ -47,8 +53,10 @@ class RdsService:
         state_dir: Path,
         account_id: str,
         region: str,
+        journal: Path | None = None,
     ) -> None:
         self._state = RdsState(account_id, region)
+        self._ledger = Ledger(Journal(journal), clock.now) if journal is not None else None
         self._binaries = find_binaries()
         self._directory = state_dir
         self._ground = ground
@@ -66,6 +74,13 @@ class RdsService:
         self._learning = asyncio.Lock()
 
     def operations(self) -> Mapping[str, Operation]:
+        """Those that change something journal it before they answer."""
+        return {
+            name: operation if name.startswith(READING) else self._keeping(operation)
+            for name, operation in self._all_operations().items()
+        }
+
+    def _all_operations(self) -> dict[str, Operation]:
         return {
             **self._clusters.operations(),
             **self._instances.operations(),
@@ -78,6 +93,15 @@ class RdsService:
             "RemoveTagsFromResource": self._remove_tags,
             "ListTagsForResource": self._list_tags,
         }
+
+    def _keeping(self, operation: Operation) -> Operation:
+        async def call(parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+            try:
+                return await operation(parameters, caller)
+            finally:
+                self._state.keep()
+
+        return call
 
     def stand_ins(self) -> list[str]:
         """What plays what, for the report."""
@@ -97,23 +121,41 @@ class RdsService:
                 "endpoint": endpoint,
                 "endpoint_port": cluster.record.port,
                 "host": "127.0.0.1",
-                "port": door.port,
+                "port": port,
             }
             for cluster in self._state.clusters.values()
-            for role, endpoint, door in (
-                ("writer", cluster.record.endpoint, cluster.writer_door),
-                ("reader", cluster.record.reader_endpoint, cluster.reader_door),
+            for role, endpoint, port in zip(
+                ("writer", "reader"),
+                (cluster.record.endpoint, cluster.record.reader_endpoint),
+                cluster.door_ports,
+                strict=True,
             )
-            if door.port
+            if port
         ]
 
     async def mark(self, name: str) -> int:
         """Record pg_stat_statements of all clusters under this name; how many queries it has."""
         return await self._sampler.mark(name)
 
+    async def restore(self) -> None:
+        """Hold again what a killed region held. Called once, while nothing is held; returns when
+        the writers answer."""
+        if self._ledger is None:
+            return
+        ledger = self._ledger
+        self._state.keep = lambda: ledger.keep(everything(self._state))
+        await restore(self._state, ledger.read(), self._clusters.made_again)
+        ledger.keep(everything(self._state))
+        if self._state.clusters:
+            self._sampler.start()
+
     async def close(self) -> None:
         await self._sampler.close()
+        self._state.keep = lambda: None
         await self._state.close()
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
 
     # -- what the rooms of this service ask of each other --------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,10 @@ import psycopg
 
 from hikkoshi.base.errors import HikkoshiError
 from hikkoshi.region.rds import faults
-from hikkoshi.region.rds.cluster import DatabaseCluster, Surroundings
+from hikkoshi.region.rds.cluster import DatabaseCluster
 from hikkoshi.region.rds.events import Event, EventLog
 from hikkoshi.region.rds.groups import ParameterGroups
+from hikkoshi.region.rds.members import Surroundings
 from hikkoshi.region.rds.records import ClusterRecord, Endpoints, InstanceRecord
 from hikkoshi.region.rds.shapes import cluster_shape, instance_shape
 from hikkoshi.region.rds.subnets import SubnetGroups
@@ -37,6 +38,8 @@ class RdsState:
         self.clusters: dict[str, DatabaseCluster] = {}
         self.tags: dict[str, list[dict[str, str]]] = {}
         self.events = EventLog()
+        self.keep: Callable[[], None] = lambda: None
+        """Told whenever something here may have changed; the journal's, if there is one."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def arn(self, kind: str, name: str) -> str:
@@ -49,6 +52,7 @@ class RdsState:
         kind = "cluster" if source_type == "db-cluster" else "db"
         event = Event(source_type, source, self.arn(kind, source), message, category, self.now())
         self.events.add(event)
+        self.keep()
 
     def cluster(self, identifier: str) -> DatabaseCluster:
         """By identifier or ARN. Raises RDS's fault."""
@@ -77,9 +81,9 @@ class RdsState:
 
     def begin(
         self, work: Coroutine[Any, Any, None], failing: ClusterRecord | InstanceRecord
-    ) -> None:
-        """Run the real work behind an answered call. What fails is kept in the record, as a status
-        and a reason, and told as an event: it is never silent."""
+    ) -> asyncio.Task[None]:
+        """Run the real work behind an answered call; its task, which never raises. What fails is
+        kept in the record, as a status and a reason, and told as an event: it is never silent."""
 
         async def run() -> None:
             try:
@@ -97,6 +101,7 @@ class RdsState:
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def close(self) -> None:
         for task in tuple(self._tasks):

@@ -30,6 +30,10 @@ class SubnetGroups:
             "DeleteDBSubnetGroup": self.delete,
         }
 
+    def own(self) -> dict[str, dict[str, Any]]:
+        """The groups that were made, by name, in AWS's shape."""
+        return self._groups
+
     def shape(self, name: str) -> dict[str, Any]:
         """Raises RDS's fault, except for `default`, which every account has."""
         found = self._groups.get(name.lower())

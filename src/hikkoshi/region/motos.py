@@ -1,0 +1,76 @@
+"""What rooms of the region ask of services that are moto's: EC2's instances, ACM's certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from hikkoshi.region.elb.groups import FindInstance
+from hikkoshi.region.elb.keeper import FindCertificate
+from hikkoshi.region.task.secrets import MakeClient
+
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
+
+
+def instance_finder(clients: MakeClient) -> FindInstance:
+    """EC2 is moto's: its instances are records, and a target is whatever has that address here."""
+
+    def ask(instance_id: str, region: str) -> str | None:
+        try:
+            found = clients("ec2", region).describe_instances(
+                InstanceIds=[instance_id],
+                Filters=[{"Name": "instance-state-name", "Values": ["running"]}],
+            )
+        except ClientError:
+            return None
+        return next(
+            (i.get("PrivateIpAddress") for r in found["Reservations"] for i in r["Instances"]), None
+        )
+
+    async def find(instance_id: str, region: str) -> str | None:
+        return await asyncio.to_thread(ask, instance_id, region)
+
+    return find
+
+
+def certificate_finder(account_id: str) -> FindCertificate:
+    """ACM is moto's; its API gives no private key away, so moto itself is asked."""
+
+    def ask(arn: str, region: str) -> str | None:
+        from moto.backends import get_backend
+
+        found = get_backend("acm")[account_id][region]._certificates.get(arn)
+        if found is None:
+            return None
+        parts = (found.cert, found.key, found.chain or b"")
+        texts = [part.decode() if isinstance(part, bytes) else str(part) for part in parts]
+        return "\n".join(text.strip() for text in texts) + "\n"
+
+    async def find(arn: str, region: str) -> str | None:
+        return await asyncio.to_thread(ask, arn, region)
+
+    return find
+
+
+def return_certificates(account_id: str, files: Mapping[str, Path]) -> None:
+    """Give ACM back, under their ARNs, the certificates that a killed region's listeners had.
+    Imports moto. files: ARN → certificate, key and chain in PEM, in this order. Of ACM's record
+    only these come back: not its tags, nor that AWS had issued it."""
+    from moto.acm.models import CertBundle
+    from moto.backends import get_backend
+
+    for arn, file in files.items():
+        region = arn.split(":")[3]
+        key, certificates = b"", []
+        for block in _PEM.finditer(file.read_bytes()):
+            if block[1].endswith(b"PRIVATE KEY"):
+                key = block[0]
+            else:
+                certificates.append(block[0])
+        bundle = CertBundle(account_id, certificates[0], key, region=region, arn=arn)
+        bundle.chain = b"".join(certificates[1:])
+        get_backend("acm")[account_id][region]._certificates[arn] = bundle
