@@ -115,6 +115,8 @@ class DatabaseCluster:
         async with self._lock:
             server = self.servers.pop(identifier, None)
             member = self.record.instances.pop(identifier)
+            if self.record.writer == identifier:
+                self.record.writer = None
             self._around.names.remove(member.endpoint)
             await self._members.synchronise()
             if server is not None:
@@ -122,8 +124,6 @@ class DatabaseCluster:
             instance = self._instances.pop(identifier, None)
             if instance is not None:
                 await instance.remove()
-            if self.record.writer == identifier:
-                self.record.writer = None
             self._members.publish_names()
             if self.record.instances:
                 await asyncio.to_thread(shutil.rmtree, self._directory() / identifier, True)
