@@ -115,7 +115,8 @@ class DatabaseCluster:
         async with self._lock:
             server = self.servers.pop(identifier, None)
             member = self.record.instances.pop(identifier)
-            if self.record.writer == identifier:
+            is_writer = identifier == self.record.writer
+            if is_writer:
                 self.record.writer = None
             self._around.names.remove(member.endpoint)
             await self._members.synchronise()
@@ -125,11 +126,12 @@ class DatabaseCluster:
             if instance is not None:
                 await instance.remove()
             self._members.publish_names()
-            if self.record.instances:
-                await asyncio.to_thread(shutil.rmtree, self._directory() / identifier, True)
-            elif (self._directory() / identifier).exists():
+            data = self._directory() / identifier
+            if is_writer and data.exists():
                 # A cluster keeps its volume when its last instance goes.
-                (self._directory() / identifier).rename(self._directory() / VOLUME)
+                data.rename(self._directory() / VOLUME)
+            else:
+                await asyncio.to_thread(shutil.rmtree, data, True)
         self._members.tell_instance(identifier, "DB instance deleted", "deletion")
 
     async def close(self) -> None:
