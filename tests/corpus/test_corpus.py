@@ -6,7 +6,7 @@ import pytest
 from cases import CASES
 from rehearsed import project_of, rehearse
 
-pytestmark = [pytest.mark.region, pytest.mark.slow]
+pytestmark = [pytest.mark.region, pytest.mark.slow, pytest.mark.alone]
 
 BY_NAME = {case.name: case for case in CASES}
 SHOWN = ["python-scans-a-table-for-a-few-rows", "node-ignores-sigterm"]

@@ -19,8 +19,7 @@ from botocore.config import Config
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.front.door import ApiFront
-
-_BLOCKS = itertools.count(1)
+from loopback_blocks import own_block
 
 
 class HostInstance:
@@ -67,7 +66,7 @@ class HostGround:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.gateway = f"127.77.{next(_BLOCKS)}.1"
+        self.gateway = f"{own_block()}.1"
         self.resolver = self.gateway
         self.instance = HostInstance()
         self.doors: dict[int, socket.socket] = {}

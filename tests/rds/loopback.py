@@ -11,7 +11,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from loopback_blocks import own_block
+
 _next = itertools.count(1)
+_block = own_block()
 
 
 class LoopbackInstance:
@@ -90,7 +93,7 @@ class LoopbackGround:
         if (slow := self.slow.get(name)) is not None:
             await slow.wait()
         number = next(_next)
-        address = f"127.77.{os.getpid() % 250}.{number % 250 + 1}"
+        address = f"{_block}.{number % 250 + 1}"
         instance = LoopbackInstance(name, address)
         self.instances.append(instance)
         return instance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -14,9 +15,9 @@ from rehearsing import Home, copy_genba
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.model.evidence import TABLES
 
-pytestmark = [pytest.mark.region, pytest.mark.slow]
+pytestmark = [pytest.mark.region, pytest.mark.slow, pytest.mark.alone]
 
-AFTER = "synthetic,steady,kill-task,rolling-deploy,bad-deploy,router-crash"
+AFTER = "synthetic,steady,overload,kill-task,rolling-deploy,bad-deploy,router-crash"
 BEFORE = "one-by-one,steady,overload,soak"
 FIVE = {
     "opens-a-connection-for-each-request",
@@ -215,9 +216,37 @@ def test_the_report_is_shown_again(after, tmp_path):
     assert code == 0, err
     assert "ready" in out
     assert "report.html" in out
-    assert ElementTree.parse(tmp_path / "j.xml").getroot().iter("testcase")
+    cases = ElementTree.parse(tmp_path / "j.xml").getroot().iter("testcase")
+    assert {"steady", "kill-task"} <= {case.get("name") for case in cases}
     code, out, _ = after.home.run("report", after.project, "--json")
     assert json.loads(out) == after.verdict
+
+
+def test_the_run_is_tuned_and_the_result_is_a_valid_project(after, tmp_path):
+    home, project = after.home, tmp_path / "after"
+    shutil.copytree(after.project, project, symlinks=True)
+    code, out, error = home.run("tune", project, "--json")
+    document = json.loads(out)
+    answers = {one["setting"]: one for one in document["answers"]}
+    assert len(answers) == 8 and document["objective"]["rate"] == 120
+    size = answers["task size and number of tasks"]
+    assert size["is_judged"], size
+    assert "requests at 120/s cost" in size["because"][0]
+    assert code == (0 if size["certainty"] != "hint" else 1), error
+    assert document["cost"]["price"]["region"] == "ap-northeast-1"
+    assert document["cost"]["now"] == pytest.approx(44.98, abs=0.01)
+    assert "max_connections 60 − 3 reserved" in " ".join(answers["connection pool"]["because"])
+    assert answers["stopTimeout"]["is_judged"]
+
+    code, patch, _ = home.run("tune", project, "--patch")
+    assert patch == document["patch"] and '-  "healthCheckGracePeriodSeconds": 5,' in patch
+    code, shown, _ = home.run("tune", project, "--region", "mars-1")
+    assert "price: not known for mars-1; known: ap-northeast-1" in shown
+    code, shown, error = home.run("tune", project, "--write")
+    assert patch in shown and "wrote" in shown
+    assert home.run("check", project)[0] == 0
+    written = json.loads((project / "ecs-service-def.json").read_text())
+    assert written["healthCheckGracePeriodSeconds"] in range(10, 61)
 
 
 def test_the_sick_house_is_not_ready_and_the_five_are_named(before):
