@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-from ship_house import ROLE, Files
+from ship_house import ROLE, Files, called
 
 pytestmark = pytest.mark.region
 
@@ -175,3 +175,71 @@ def test_blue_green_under_load(files):
     refused = files.hikkoshi("deploy", "--canary", "5s", "--force-new-deployment")
     assert refused.code == 2
     assert "BLUE_GREEN keeps the two apart" in refused.err
+
+
+ACCOUNT = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012"
+SHIFTED = {
+    "targetGroupArn": f"{ACCOUNT}:targetgroup/own/0123456789abcdef", "containerName": "web",
+    "containerPort": 8080, "advancedConfiguration": {
+        "alternateTargetGroupArn": f"{ACCOUNT}:targetgroup/own-2/0123456789abcdef",
+        "productionListenerRule": f"{ACCOUNT}:listener-rule/app/own/1/2/3", "roleArn": ROLE},
+}  # fmt: skip
+
+
+def own_files(directory, cluster: str, version: str, settings: str = "", **service) -> None:
+    """A project of hikkoshi's own, with the names of an account in it."""
+    container = {
+        "name": "web", "image": "localhost/host", "portMappings": [{"containerPort": 8080}],
+        "command": ["sh", "-c", f"mkdir -p /tmp/www && echo {version} > /tmp/www/index.html && "
+                    "exec python3 -m http.server 8080 --directory /tmp/www"],
+    }  # fmt: skip
+    task = {
+        "family": cluster, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512", "containerDefinitions": [container],
+    }  # fmt: skip
+    whole = {
+        "serviceName": "web", "launchType": "FARGATE", "desiredCount": 1,
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-0a1b2c3d4e5f60718"]}},
+    }  # fmt: skip
+    directory.mkdir(exist_ok=True)
+    (directory / "hikkoshi.yaml").write_text(f"cluster: {cluster}\n{settings}")
+    (directory / "ecs-task-def.json").write_text(json.dumps(task))
+    (directory / "ecs-service-def.json").write_text(json.dumps(whole | service))
+
+
+def local(region, command: str, directory, *more: str):
+    return called([command, "--local", str(directory), *more], region.environment)
+
+
+def test_own_files_with_nothing_beside_the_service(ship_region, tmp_path):
+    """No load balancer and no secret: the cluster is made all the same."""
+    own_files(tmp_path / "bare", "bare", "one")
+    said = local(ship_region, "deploy", tmp_path / "bare")
+    assert said.code == 0, said.all
+    again = local(ship_region, "deploy", tmp_path / "bare")
+    assert "nothing to change" in again.out
+    assert local(ship_region, "delete", tmp_path / "bare", "--force").code == 0
+
+
+def test_own_files_get_the_second_target_group_that_they_name(ship_region, tmp_path):
+    settings = "load_balancer: {target_group: own, health_check: {path: /}}\n"
+    shifting = {
+        "loadBalancers": [SHIFTED],
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0},
+    }
+    for version in ("one", "two"):
+        own_files(tmp_path / "own", "own", version, settings, **shifting)
+        said = local(ship_region, "deploy", tmp_path / "own")
+        assert said.code == 0, said.all
+    assert "stage PRODUCTION_TRAFFIC_SHIFT" in said.err or "stage CLEAN_UP" in said.err
+    doors = ship_region.ask("doors")["listeners"]
+    (listener,) = [arn for arn in doors if ":listener/app/own/" in arn and port_of(
+        ship_region, arn) == 80]  # fmt: skip
+    assert asked(doors[listener]) == "two"
+    assert local(ship_region, "diff", tmp_path / "own").code == 0
+    assert local(ship_region, "delete", tmp_path / "own", "--force").code == 0
+
+
+def port_of(region, listener: str) -> int:
+    found = region.client("elbv2").describe_listeners(ListenerArns=[listener])
+    return found["Listeners"][0]["Port"]

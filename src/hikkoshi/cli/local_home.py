@@ -20,6 +20,13 @@ from hikkoshi.project.load import load_project
 from hikkoshi.ship.home import Home
 from hikkoshi.ship.reading import OWN
 from hikkoshi.trials.adapt import adapt_service_definition, adapt_task_definition, lengthen_grace
+from hikkoshi.trials.alternate import (
+    Document,
+    create_alternate,
+    find_alternate,
+    has_alternate,
+    with_alternate,
+)
 from hikkoshi.trials.balancer import create_balancer, default_network
 from hikkoshi.trials.bring_up import create_secrets
 from hikkoshi.trials.database import create_database, load_schema
@@ -35,7 +42,8 @@ def adapted(access: Access, home: Home, *, prepares: bool, say: Say) -> Home:
     group = _target_group(access, project)
     has_balancer = project.settings.load_balancer is None or group is not None
     arns = _secret_arns(access, project)
-    if prepares and not (has_balancer and arns.keys() >= project.settings.secrets.keys()):
+    has_secrets = arns.keys() >= project.settings.secrets.keys()
+    if prepares and not (has_balancer and has_secrets and _has_cluster(access, project)):
         group, arns = _prepare(access, project, group, arns, say)
     known = {**{name: name for name in _names(project)}, **arns}
     task, _ = adapt_task_definition(project.task_definition, known)
@@ -46,9 +54,30 @@ def adapted(access: Access, home: Home, *, prepares: bool, say: Say) -> Home:
         subnets=network.subnets,
         security_groups=network.security_groups,
     )
+    if group is not None and has_alternate(service):
+        service = _with_alternate(access, project, service, group, prepares=prepares, say=say)
     if project.settings.load_balancer is not None and service.get("loadBalancers"):
         service, _ = lengthen_grace(service, project.settings.load_balancer.health_check)
     return dataclasses.replace(home, task_definition=task, service_definition=service)
+
+
+def _with_alternate(
+    access: Access, project: Project, service: Document, group: str, *, prepares: bool, say: Say
+) -> Document:
+    settings = project.settings.load_balancer
+    assert settings is not None, "where there is a target group there are settings of it"
+    alternate = find_alternate(access, settings)
+    if alternate is None and prepares:
+        say("  the region has no alternate target group: making it, and the rules for both")
+        alternate = create_alternate(access, settings, group)
+    return with_alternate(service, alternate) if alternate is not None else service
+
+
+def _has_cluster(access: Access, project: Project) -> bool:
+    ecs = access.client("ecs")
+    name = project.settings.cluster
+    found = calling("ecs:DescribeClusters", ecs.describe_clusters, clusters=[name])["clusters"]
+    return any(each["status"] == "ACTIVE" for each in found)
 
 
 def _names(project: Project) -> set[str]:

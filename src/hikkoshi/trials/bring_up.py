@@ -16,6 +16,7 @@ from hikkoshi.trials.adapt import (
     application_container,
     lengthen_grace,
 )
+from hikkoshi.trials.alternate import create_alternate, has_alternate, with_alternate
 from hikkoshi.trials.balancer import create_balancer, default_network
 from hikkoshi.trials.database import DatabaseHome, create_database, load_schema
 from hikkoshi.trials.home import NewHome
@@ -54,6 +55,11 @@ def bring_up(access: Access, project: Project, logs: Path, say: Callable[[str], 
         subnets=network.subnets,
         security_groups=network.security_groups,
     )
+    if balancer is not None and settings.load_balancer is not None and has_alternate(service):
+        say("alternate target group")
+        made = create_alternate(access, settings.load_balancer, balancer.target_group_arn)
+        service = with_alternate(service, made)
+        more.append("alternate target group and rules: made beside the first ones")
     if settings.load_balancer is not None and service.get("loadBalancers"):
         service, note = lengthen_grace(service, settings.load_balancer.health_check)
         more += [note] if note else []
