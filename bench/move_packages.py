@@ -31,7 +31,13 @@ GREETINGS: dict[int, tuple[bytes, bytes]] = {
     6379: (b"PING\r\n", b"+PONG"), 11211: (b"version\r\n", b"VERSION"), 4222: (b"", b"INFO"),
     11300: (b"stats\r\n", b"OK "),
     1883: (b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01h", b"\x20"),
+    4730: (b"version\r\n", b"OK "), 6667: (b"NICK h\r\nUSER h h h h\r\n", b":"),
     6432: (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"N"),
+}  # fmt: skip
+# What only a person knows of it: the plan asks, for neither unit nor configuration says.
+ANSWERS = {
+    "gearman-job-server": "port: 4730\nprotocol: tcp\n", "ngircd": "port: 6667\nprotocol: tcp\n",
+    "transmission-daemon": "port: 9091\n", "privoxy": "port: 8118\n", "radicale": "port: 5232\n",
 }  # fmt: skip
 PROBE = """
 import socket, sys
@@ -63,7 +69,8 @@ def move(unit: str, survey: Path, place: Path) -> list[str]:
     """A row of the table."""
     reached, how = ["surveyed"], ""
     try:
-        (place / "a.yaml").write_text(f"application: {unit}\ntasks: 1\n")
+        more = ANSWERS.get(unit.removesuffix(".service"), "")
+        (place / "a.yaml").write_text(f"application: {unit}\ntasks: 1\n{more}")
         plan = json.loads(
             hikkoshi(
                 "plan", survey, "-o", "home", "--answers", "a.yaml", "--json", cwd=place
@@ -125,7 +132,11 @@ def ask(endpoint: str, choices: dict[str, str], home: Path) -> str:
                 server = answer.headers.get("Server", "")
                 return f"GET {choices.get('health_check', '/')}: {answer.status} {server}".strip()
         except urllib.error.HTTPError as error:
-            if error.code != 503 or time.monotonic() > deadline:
+            server = error.headers.get("Server", "")
+            if error.code < 500:  # Its own answer: the load balancer's are 502, 503 and 504.
+                path = choices.get("health_check", "/")
+                return f"GET {path}: {error.code} {server}".strip()
+            if time.monotonic() > deadline:
                 raise Failed(f"HTTP {error.code}") from error
         time.sleep(0.5)
 

@@ -114,6 +114,12 @@ def test_what_hikkoshi_yaml_says_wins(tmp_path: Path) -> None:
     assert read_existing(put(tmp_path, GENERATED), own).iac.network == own.network
 
 
+# Eleven lines of aliases that stand for 9^11 items.
+LAUGHS = "Resources:\n  a0: &a0 [x, x]\n" + "".join(
+    f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -121,6 +127,8 @@ def test_what_hikkoshi_yaml_says_wins(tmp_path: Path) -> None:
         ("Resources: {A: {Properties: {}}}", "no Type"),
         ("Resources: [", "template.yaml:1"),
         ("Resources: {A: !!python/object:os.system {}}", "template.yaml"),
+        (LAUGHS, "aliases counted each time"),
+        ("Resources: &r {A: *r}", "aliases counted each time"),
     ],
 )
 def test_what_is_no_template_is_refused(tmp_path: Path, text: str, words: str) -> None:

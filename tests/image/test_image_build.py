@@ -310,6 +310,18 @@ def test_the_command(tmp_path):
     assert packages["bomFormat"] == "CycloneDX"
 
 
+@pytest.mark.parametrize("output", [["-o", "full/x.tar"], ["--oci", "full/oci"]])
+def test_a_full_disk_is_named_and_not_what_was_read(tmp_path, output):
+    hikkoshi = Command(tmp_path / "home")
+    (hikkoshi.home / "full").mkdir()
+    mount = 'mount -t tmpfs -o size=256k none full && exec "$@"'
+    before = ("unshare", *(["-Ur"] if os.geteuid() else []), "-m", "sh", "-c", mount, "sh")
+    said = hikkoshi("image", "build", "--program", "/bin/date", *output, before=before)
+    assert said.code == 3, said.err
+    assert f"cannot be written to {output[1]}: No space left on device" in said.err
+    assert "cannot be read" not in said.err and "fix:" in said.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

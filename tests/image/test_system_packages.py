@@ -35,7 +35,8 @@ def disk(tmp_path: Path) -> Path:
         put(f"/var/lib/dpkg/info/{name}.list", "".join(f"{f}\n" for f in ["/.", *files]))
         return f"Package: {name}\nStatus: install ok installed\nVersion: 1\n{fields}\n"
 
-    put("/usr/sbin/web", "#!/bin/sh\nexec cat /usr/share/web/page\n", 0o755)
+    put("/usr/sbin/web", "#!/bin/sh\n. /etc/default/web\nexec cat /usr/share/web/page\n", 0o755)
+    put("/etc/default/web", "PAGE=1\n")
     put("/usr/share/web/page", "hello\n")
     put("/usr/share/doc/web/README", "not for a container\n")
     put("/etc/web/web.conf", "port 80\n", 0o640)
@@ -47,9 +48,11 @@ def disk(tmp_path: Path) -> Path:
     put("/usr/lib/web/module.so", "opened by name\n")
     put("/usr/sbin/adduser", "for installing\n", 0o755)
     (root / "var/lib/web").mkdir(parents=True)
+    (root / "var/lib/web/conf").symlink_to("/etc/web")
     status = [
         package("web", ["/usr/sbin/web", "/etc/web", "/etc/web/web.conf", "/etc/cron.d/web",
-                        "/usr/share/doc/web/README", "/var/lib/web", "/usr/share/gone"],
+                        "/usr/share/doc/web/README", "/var/lib/web", "/var/lib/web/conf",
+                        "/usr/share/gone"],
                 "Depends: web-data (>= 1), adduser, mail-agent | web-module\n"),
         package("web-data", ["/usr/share/web", "/usr/share/web/page"]),
         package("web-modules", ["/usr/lib/web/module.so"], "Provides: web-module (= 1)\n"),
@@ -82,6 +85,14 @@ def test_the_image_has_the_service_as_it_is_on_the_disk(disk: Path, tmp_path: Pa
     assert (root / "usr/bin/cat").is_file(), "its script runs it"
     for path in ("usr/share/doc", "etc/cron.d", "usr/sbin/adduser", "usr/lib/tmpfiles.d"):
         assert not (root / path).exists(), path
+
+
+def test_what_its_script_reads_and_a_link_to_a_directory(disk: Path, tmp_path: Path) -> None:
+    """No list has /etc/default/web: it was made when the package was installed."""
+    root = made(disk, tmp_path)
+    assert (root / "etc/default/web").read_text() == "PAGE=1\n"
+    assert str((root / "var/lib/web/conf").readlink()) == "/etc/web"
+    assert stat.S_IMODE((root / "etc/web").stat().st_mode) & 0o022 == 0, "for root alone to write"
 
 
 def test_its_own_user_can_read_and_write_what_it_must(disk: Path, tmp_path: Path) -> None:

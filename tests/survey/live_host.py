@@ -78,9 +78,13 @@ def live_host(place: Path) -> Iterator[Path]:
     undo = contextlib.ExitStack()
     with undo:
         values = dict(line.split("=", 1) for line in environment.read_text().splitlines())
+        # As systemd would have started it.
+        unit = (root / "etc/systemd/system/genba.service").read_text()
+        limit = int(unit.partition("LimitNOFILE=")[2].split()[0])
         site = next(p for p in sys.path if p.endswith("site-packages"))
         script = (
-            f'mkdir -p /run/sshd; cd /opt/genba; "$@" & exec {SSHD} -D -e -f /etc/genba/sshd_config'
+            f'mkdir -p /run/sshd; cd /opt/genba; (ulimit -n {limit}; exec "$@") & '
+            f"exec {SSHD} -D -e -f /etc/genba/sshd_config"
         )
         process = subprocess.Popen(
             [*sandbox, "sh", "-c", script, "sh", *program],

@@ -119,6 +119,22 @@ def test_an_answer_overrules_and_is_remembered(place: Path, tmp_path: Path) -> N
     assert service["loadBalancers"][0]["containerPort"] == 8081
 
 
+def test_a_health_check_that_nobody_knows_takes_any_answer_but_an_error(tmp_path: Path) -> None:
+    root = old_genba.build(tmp_path / "root")
+    for path in ("etc/td-agent/td-agent.conf", "var/log/genba/genba.log", "opt/genba/genba.pyz"):
+        (root / path).unlink()
+    run("survey", "--root", "root", cwd=tmp_path)
+    codes = {}
+    for answer in ("/", "/healthz"):
+        (tmp_path / "a.yaml").write_text(f"health_check: {answer}\n" if answer != "/" else "")
+        home = tmp_path / answer.strip("/")
+        run("plan", "survey.json", "-o", home / "h", "--answers", "a.yaml", cwd=tmp_path)
+        balancer = load_project(home / "h").settings.load_balancer
+        assert balancer is not None
+        codes[balancer.health_check.path] = balancer.health_check.matcher
+    assert codes == {"/": "200-499", "/healthz": "200"}
+
+
 def test_a_misspelt_answer_is_refused(place: Path, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("taks: 3\n")
     done = run("plan", place / "survey.json", "-o", tmp_path / "h", "--answers", "a.yaml",

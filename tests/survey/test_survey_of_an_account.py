@@ -119,6 +119,19 @@ def test_what_is_no_template_is_refused(tmp_path: Path, text: str) -> None:
         read_template(path)
 
 
+LAUGHS = "Resources:\n  a0: &a0 [x, x]\n" + "".join(
+    f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("text", [LAUGHS, "Resources: &r {a: *r}\n"])
+def test_aliases_that_stand_for_billions_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="keys and items"):
+        read_template(path)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("HIKKOSHI_LONG"), reason="the measure: HIKKOSHI_LONG=1")
 def test_two_thousand_resources_take_less_than_a_minute(access: Access) -> None:

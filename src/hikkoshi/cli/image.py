@@ -82,7 +82,12 @@ def build_command(directory: Path, **options: Any) -> int:
     except ImageNotHere as error:
         raise CannotRun(str(error)) from error
     except OSError as error:
-        raise CannotRun(f"{error.filename or options['oci']}: {error.strerror}") from error
+        place = options["oci"] or options["output"]
+        raise CannotRun(
+            f"the image cannot be written to {place}: {error.strerror}"
+            + (f" ({error.filename})" if error.filename else ""),
+            fix="its files stand beside it while it is made: give --oci or -o elsewhere",
+        ) from error
     outcome = dataclasses.replace(outcome, skipped=tuple(skipped))
     _show(outcome, options["as_json"])
     return 1 if outcome.skipped else 0

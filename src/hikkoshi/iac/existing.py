@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.written_out import MOST_NODES, written_out
 from hikkoshi.model.project import (
     ExistingDatabase,
     ExistingLoadBalancer,
@@ -97,6 +98,12 @@ def _read_template(path: Path) -> Any:
         return read_document(path).data
     text = read_text(path)
     try:
+        if written_out(yaml.compose(text, Loader=_Loader)) > MOST_NODES:
+            raise BadInput(
+                f"more than {MOST_NODES} keys and items, aliases counted each time",
+                where=str(path),
+                fix="write less of it by aliases (*name)",
+            )
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

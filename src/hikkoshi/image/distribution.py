@@ -7,6 +7,7 @@ there only to install packages, and what reads nobody in a container, is left ou
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ _SHARED = frozenset({
     "environment.d", "dbus-1", "xdg", "X11", "apt", "dpkg", "update-motd.d", "sgml", "xml",
 })  # fmt: skip
 _TMPFILE = re.compile(r"^[dD][+!]?\s+(/\S+)", re.MULTILINE)
+_READ_BY_SCRIPT = re.compile(r"^\s*(?:\.|source)\s+(/[\w./@+-]+)", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_][\w.+-]+")
 _STATE = ("/var/lib/", "/var/log/", "/var/cache/", "/var/spool/", "/run/")
 
@@ -146,15 +148,18 @@ def _with_own_configuration(files: list[str]) -> list[str]:
 
 def _put(stage: Stage, path: str) -> list[str]:
     """One entry of a list; it itself, if it is a script."""
-    real = stage.source.real(path)
+    links, real = stage.source.trail(path)
     if real is None:
         return []  # Removed by an administrator, or a link that leads nowhere.
     outside = stage.source.outside(real)
     if outside.is_dir():
         if path.startswith("/etc/") and path.count("/") == 2:
             stage.take(path)
-        elif path.startswith(_STATE) and path.count("/") > 2:
-            make_writable(stage, path)
+            return []
+        for link in links:  # /var/lib/tomcat10/conf → /etc/tomcat10
+            stage.put_link(link, os.fspath(stage.source.outside(link).readlink()))
+        if real.startswith(_STATE) and real.count("/") > 2:
+            make_writable(stage, real)
         return []
     if not outside.is_file():
         return []
@@ -196,6 +201,8 @@ def _put_interpreters(
         if PurePosixPath(name).name in ("sh", "bash", "dash"):
             for word in sorted(set(_WORD.findall(text))):
                 _take_named(stage, word)
+            for read in sorted(set(_READ_BY_SCRIPT.findall(text))):
+                stage.take_if_there(read)  # Often made when the package was installed.
             continue
         package = distribution.owner(program)
         for each in distribution.closure([package]) if package else ():

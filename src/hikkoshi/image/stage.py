@@ -7,6 +7,7 @@ interpreters that first lines name, and the links on the way to each.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ from hikkoshi.model.images import ImageNotHere
 
 # Opened by name at run time, by libc itself, to look up names; nothing has them in its header.
 _OPENED_BY_LIBC = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2", "libgcc_s.so.1")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _LEFT_OUT = {"__pycache__", ".git", ".hikkoshi", ".venv", "node_modules/.cache"}
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -100,6 +102,8 @@ class Stage:
             else:
                 _copy_readable(source, place)
         except OSError as error:
+            if error.errno in _NO_ROOM:  # Not the fault of what is read.
+                raise OSError(error.errno, error.strerror, str(self.here.root)) from error
             raise ImageNotHere(f"{source} cannot be read: {error.strerror}") from error
         self._waiting.append(path)
 

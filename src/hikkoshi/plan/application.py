@@ -46,7 +46,8 @@ _QUOTED_PATH = re.compile(r"\^?(\\?/[\w\\/.-]*)\$?")
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """command: with its variables expanded, as systemd starts it."""
+    """command: with its variables expanded, as systemd starts it. health_codes: what the target
+    group takes as well."""
 
     name: str
     unit: Unit
@@ -56,6 +57,7 @@ class Chosen:
     port: int
     health_path: str
     speaks_http: bool = True
+    health_codes: str = "200"
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -74,8 +76,8 @@ def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
     port = _port(survey, host, unit, command, program, notebook)
     if not _speaks_http(unit, command, notebook):
         return Chosen(name, unit, files, program, command, port, "", speaks_http=False)
-    health = _health(survey, host, files, port, command, notebook)
-    return Chosen(name, unit, files, program, command, port, health)
+    health, codes = _health(survey, host, files, port, command, notebook)
+    return Chosen(name, unit, files, program, command, port, health, health_codes=codes)
 
 
 def _speaks_http(unit: Unit, command: tuple[str, ...], notebook: Notebook) -> bool:
@@ -232,7 +234,9 @@ def _health(
     port: int,
     command: tuple[str, ...],
     notebook: Notebook,
-) -> str:
+) -> tuple[str, str]:
+    """(path, codes). Where nobody knows what a path answers, any answer but a server's error says
+    that it is alive: many a sound server answers 403 or 404 to `/`."""
     found: list[tuple[str, str]] = []
     path = health_check_path(survey.account, port)
     if path:
@@ -258,14 +262,19 @@ def _health(
     if found:
         chosen = found[0][0]
         reasons = list(dict.fromkeys(words for path, words in found if path == chosen))
-        return notebook.note("health_check", chosen, "; ".join(reasons))
+        said = notebook.note("health_check", chosen, "; ".join(reasons))
+        return said, "200-399" if said == "/" else "200"
     default = _known_good(host)
-    return notebook.question(
+    said = notebook.question(
         "health_check",
         "Which path answers 200 when the service is well?",
         default or "/",
-        f"{default} answered 200 in the access log" if default else "nothing in the survey says",
+        f"{default} answered 200 in the access log"
+        if default
+        else "nothing in the survey says; any answer from 200 to 499 is taken as well",
     )
+    is_known = bool(default) or said != "/"
+    return said, "200" if is_known else "200-499"
 
 
 def _known_good(host: Host) -> str:

@@ -60,8 +60,7 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         chosen, place, size, nofile, environment, router, traces, image.environment
     )
     settings = documents.settings(
-        chosen, place, image, environment, router, traffic, schema, "200-399"
-        if chosen.health_path == "/" else "200",
+        chosen, place, image, environment, router, traffic, schema, chosen.health_codes
     )  # fmt: skip
     others = [
         unit for unit in host.units

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.written_out import MOST_NODES, written_out
 from hikkoshi.model.survey import Account, Resource
 
 
@@ -70,6 +71,10 @@ def read_template(path: Path) -> Account:
 
 
 def _parse(text: str) -> Any:
+    if written_out(yaml.compose(text, Loader=_Loader)) > MOST_NODES:
+        raise ValueError(
+            f"with its aliases written out it has more than {MOST_NODES} keys and items"
+        )
     return yaml.load(text, Loader=_Loader)
 
 
