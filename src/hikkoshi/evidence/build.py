@@ -23,6 +23,7 @@ _REQUIRED = {
     "spans": ("trace_id", "span_id"),
     "probes": ("endpoint", "mark_before", "mark_after"),
     "faults": ("name",),
+    "balanced": ("t_start", "trace_id"),
     "load_steps": ("trial", "t_start"),
 }
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hikkoshi.evidence.joined import BALANCER, join, other_ids, under_the_balancer
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.waterfall import Span, WaterfallRow, lay_out
 
@@ -113,11 +114,12 @@ def choose_traces(store: EvidenceStore) -> list[Trace]:
 
 def complete(store: EvidenceStore, heads: Sequence[Trace]) -> list[Trace]:
     """The same traces with their waterfalls and their log lines."""
+    join(store)
     spans = _spans_of(store, [head.trace_id for head in heads])
     lines = _lines_of(store, [head.trace_id for head in heads])
     made = []
     for head in heads:
-        rows = lay_out(spans[head.trace_id]) if head.trace_id in spans else ()
+        rows = lay_out(under_the_balancer(spans[head.trace_id])) if head.trace_id in spans else ()
         made.append(
             replace(
                 head,
@@ -136,10 +138,12 @@ def plain_id(trace_id: str) -> str:
 
 
 def _gather_heads(store: EvidenceStore) -> None:
-    """One row a trace, for this connection alone. Its root is what has no parent, or, where that
-    never came, what began first. A trace that is still going on everywhere is left out."""
+    """One row a trace, for this connection alone. It is named after what has no parent, or, where
+    that never came, what began first, in the application. A trace that is still going on everywhere
+    is left out."""
     if store.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'trace_heads'"):
         return
+    join(store)
     store.rows(
         """
         CREATE TEMP TABLE trace_heads AS
@@ -149,9 +153,10 @@ def _gather_heads(store: EvidenceStore) -> None:
                    count(*) AS spans, bool_or(coalesce(fault, false)) AS is_fault,
                    bool_or(coalesce(error, false) OR coalesce(throttle, false)) AS is_error,
                    arg_min({'name': name, 'method': method, 'url': url, 'status': status},
-                           CASE WHEN parent_id IS NULL THEN t_start ELSE t_start + 1e10 END)
+                           t_start + CASE WHEN namespace = '$balancer' THEN 2e10
+                                          WHEN parent_id IS NULL THEN 0 ELSE 1e10 END)
                        AS root
-            FROM spans WHERE t_start IS NOT NULL
+            FROM joined_spans WHERE t_start IS NOT NULL
             GROUP BY trace_id HAVING count(t_end) > 0
         ), told AS (
             SELECT *, coalesce(root.name, '') AS service,
@@ -172,7 +177,7 @@ def _gather_heads(store: EvidenceStore) -> None:
                     ELSE concat_ws(' ', root.method, CASE target WHEN '' THEN '/' ELSE target END)
                     END, 500) AS title
         FROM shaped
-        """.replace("$pattern", f"'{_ID_IN_PATH}'")
+        """.replace("$pattern", f"'{_ID_IN_PATH}'").replace("$balancer", BALANCER)
     )
 
 
@@ -187,7 +192,7 @@ def _spans_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[
                left(url, $longest), left(method, 40), status,
                coalesce(error, false) OR coalesce(throttle, false), left(cause, $longest),
                left(namespace, 100)
-        FROM spans SEMI JOIN (SELECT unnest(?) AS trace_id) USING (trace_id)
+        FROM joined_spans SEMI JOIN (SELECT unnest(?) AS trace_id) USING (trace_id)
         WHERE t_start IS NOT NULL
         ORDER BY t_start, t_end DESC, span_id
         """.replace("$longest", str(LONGEST_TEXT)),
@@ -202,8 +207,11 @@ def _spans_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[
 
 
 def _lines_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[LogLine]]:
-    """Log lines by the plain form of the trace id that they carry, the first ones of each."""
-    wanted = [plain_id(trace_id) for trace_id in trace_ids]
+    """Log lines by the plain form of their trace's id, the first ones of each; they may carry
+    another id of the same trace."""
+    own = {plain_id(trace_id): plain_id(trace_id) for trace_id in trace_ids}
+    own |= {plain_id(i): plain_id(t) for i, t in other_ids(store, trace_ids).items()}
+    wanted = list(own)
     rows = store.rows(
         f"""
         WITH told AS (
@@ -225,5 +233,5 @@ def _lines_of(store: EvidenceStore, trace_ids: Sequence[str]) -> dict[str, list[
     )
     found: dict[str, list[LogLine]] = {}
     for identifier, *columns in rows:
-        found.setdefault(identifier, []).append(LogLine(*columns))
+        found.setdefault(own[identifier], []).append(LogLine(*columns))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from hikkoshi.evidence.build import create_tables, load_file
+from hikkoshi.evidence.joined import DERIVED
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.model.evidence import TABLES
 
@@ -32,8 +33,9 @@ class Window:
         place = Path(self._scratch.name) / f"{table}.jsonl"
         place.write_bytes(lines)
         self.skipped += load_file(self._connection, table, place)
-        if table == "spans":
-            self._connection.execute("DROP TABLE IF EXISTS trace_heads")
+        if table in ("spans", "balanced"):
+            for derived in ("trace_heads", *DERIVED):
+                self._connection.execute(f"DROP TABLE IF EXISTS {derived}")
 
     def prune(self, now: float) -> None:
         """Forget what is older than KEPT_S."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SETTLING_S = 3.0
 """Own cut. So long after its start a task imports, compiles and fills its pools: what it uses then
@@ -273,6 +273,19 @@ TABLES: dict[str, dict[str, str]] = {
         "responses": "BIGINT",
         "retries": "BIGINT",
         "response_s": "DOUBLE",
+    },
+    # One request as the load balancer saw it. trace_id: of X-Amzn-Trace-Id, which it made or found;
+    # w3c_trace_id: of the sender's traceparent. All ids in X-Ray's form.
+    "balanced": {
+        "t_start": "DOUBLE",
+        "t_end": "DOUBLE",
+        "trace_id": "VARCHAR",
+        "span_id": "VARCHAR",
+        "w3c_trace_id": "VARCHAR",
+        "method": "VARCHAR",
+        "path": "VARCHAR",
+        "status": "INTEGER",
+        "target_group": "VARCHAR",
     },
     # A fault as it was injected. proof: what was seen that shows it happened; None: not proven.
     "faults": {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.model.timers import Timers
+from hikkoshi.region.elb.access import ACCESS_RULES
 from hikkoshi.region.elb.meter import LOG_FORMAT
 from hikkoshi.region.elb.model import (
     Document,
@@ -114,7 +115,7 @@ def _head(control_socket: Path, state_file: Path, log_fd: int) -> str:
   stats timeout 1h
   hard-stop-after 75s
   server-state-file {state_file}
-  log fd@{log_fd} len 200 format raw local0 info
+  log fd@{log_fd} len 800 format raw local0 info
 
 defaults
   mode http
@@ -202,6 +203,7 @@ def _added_headers(balancer: LoadBalancer, listener: Listener) -> list[str]:
         '  http-request set-var-fmt(txn.time) "%{+X}Ts"',
         "  http-request set-var(txn.random) uuid(4),regsub(-,,g),bytes(0,24)",
         '  http-request set-var-fmt(txn.id) "1-%[var(txn.time),lower]-%[var(txn.random)]"',
+        *ACCESS_RULES,
         "  acl has_root req.fhdr(X-Amzn-Trace-Id) -m sub Root=",
         "  http-request set-header X-Amzn-Trace-Id "
         '"Self=%[var(txn.id)];%[req.fhdr(X-Amzn-Trace-Id)]" if has_root',

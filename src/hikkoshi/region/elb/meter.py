@@ -13,8 +13,11 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-LOG_FORMAT = "%f %b %ST %Tr %ts"
-"""Frontend, backend, status, milliseconds until the target's answer (-1: none), how it ended."""
+from hikkoshi.region.elb.access import ACCESS_FORMAT
+
+LOG_FORMAT = f"%f %b %ST %Tr %ts {ACCESS_FORMAT}"
+"""Frontend, backend, status, milliseconds until the target's answer (-1: none), how it ended; then
+what the access log has."""
 
 KEPT_S = 3 * 3600
 _EXACT_MS = 1000
@@ -45,14 +48,19 @@ class Meter:
         self._seconds: dict[tuple[str, str], deque[Second]] = {}
         self._hosts: dict[str, deque[tuple[int, int, int]]] = {}
 
-    def take(self, data: bytes, t: int) -> None:
-        """Lines as they come out of the pipe, in any pieces, at t (epoch seconds)."""
+    def take(self, data: bytes, t: int) -> list[str]:
+        """Lines as they come out of the pipe, in any pieces, at t (epoch seconds). Those of
+        listeners that are whole now are counted, and answered."""
         *lines, self._rest = (self._rest + data).split(b"\n")
+        counted = []
         with self._turn:
             for line in lines:
-                words = line.decode("ascii", "replace").split(" ")
-                if len(words) == 5 and words[0].startswith("listener-"):
-                    self._count(words, t)
+                text = line.decode("ascii", "replace")
+                words = text.split(" ", 5)
+                if len(words) >= 5 and words[0].startswith("listener-"):
+                    self._count(words[:5], t)
+                    counted.append(text)
+        return counted
 
     def _count(self, words: Sequence[str], t: int) -> None:
         frontend, backend, status, time_ms, ending = words
