@@ -18,9 +18,10 @@ from pathlib import Path
 
 from load_peers import CLIENT_CORE, CpuClock, hey, nginx, vegeta, wrk
 
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.pacer import constant
 from hikkoshi.load.report import LoadSummary
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
 
 CONNECTIONS = 50

@@ -16,10 +16,11 @@ import pytest
 from server import Server
 
 from hikkoshi.base.errors import BadInput, CannotRun, DeadlinePassed
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.pacer import constant, steps
 from hikkoshi.load.report import LoadSummary, by_stage, summarize_files
 from hikkoshi.load.results import COLUMNS, read_header, read_results, rows, write_csv
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
 
 WITHIN_S = 30.0

@@ -14,10 +14,11 @@ from server import OK, Server
 from test_tls import make_certificate
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.load.attack import Attack, LoadRun, Tls
+from hikkoshi.load.attack import Attack, Tls
 from hikkoshi.load.pacer import constant
 from hikkoshi.load.report import LoadSummary
 from hikkoshi.load.results import read_results
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
 
 

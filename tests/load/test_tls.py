@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.pacer import constant
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
 
 BODY = b"x" * 100_000

@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from hikkoshi.faults.model import Requests
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.pacer import constant
 from hikkoshi.load.results import Result, read_results
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import load_targets
 
 LONGEST_S = 3600.0

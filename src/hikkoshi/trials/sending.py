@@ -8,10 +8,11 @@ import time
 from types import TracebackType
 
 from hikkoshi.base.errors import BadInput, DeadlinePassed
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.pacer import constant
 from hikkoshi.load.report import LoadSummary
 from hikkoshi.load.results import read_results
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import Target, load_targets
 from hikkoshi.model.trials import Live
 from hikkoshi.trials.context import Context

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hikkoshi.cli.load.live import LiveView
-from hikkoshi.load.attack import Attack, Live, LoadRun
+from hikkoshi.load.attack import Attack
 from hikkoshi.load.conditions import parse_conditions
 from hikkoshi.load.judging import why_abort
+from hikkoshi.load.live import Live
 from hikkoshi.load.report import LoadSummary
+from hikkoshi.load.run import LoadRun
 
 _LOOK_EVERY_S = 0.25
 

@@ -26,9 +26,9 @@ from hikkoshi.cli.load.options import (
     targets_of,
     told,
 )
-from hikkoshi.load.attack import Live
 from hikkoshi.load.drift import Drift, drift_of
 from hikkoshi.load.judging import Outcome
+from hikkoshi.load.live import Live
 from hikkoshi.load.pacer import constant, spike
 from hikkoshi.load.process_usage import Usage, usage_of
 from hikkoshi.load.recovery import lines_of, recovery_of

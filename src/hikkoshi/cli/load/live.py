@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hikkoshi.base.units import format_duration
-from hikkoshi.load.attack import Attack, Live
+from hikkoshi.load.attack import Attack
+from hikkoshi.load.live import Live
 
 _BARS = "▁▂▃▄▅▆▇█"
 _KEPT = 60
