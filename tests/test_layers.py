@@ -16,7 +16,7 @@ BELOW: dict[str, set[str]] = {
     "project": {"base", "model", "fargate"},
     "aws": {"base", "model"},
     "evidence": {"base", "model", "fargate"},
-    "load": {"base", "model", "fargate"},
+    "load": {"base", "model", "fargate", "aws"},
     "image": {"base", "model", "fargate"},
     "router": {"base"},
     "lint": {"base", "model", "fargate", "project", "router"},

@@ -16,6 +16,10 @@ from server import Server
 from hikkoshi.cli.load import load
 
 
+AT = ("--base-url", "http://127.0.0.1:1")
+OF_TASKS = ("--tasks", "2", "--bucket", "s3://my-loads")
+
+
 def test_attack_is_the_default_and_keeps_results(server: Server, tmp_path: Path) -> None:
     output = tmp_path / "run.load"
     arguments = ["--rate", "100/s", "--duration", "300ms", "--base-url", server.url]
@@ -52,6 +56,15 @@ def test_wrong_use_is_exit_code_2_with_the_fix() -> None:
         (["--rate", "1/s", "--targets", "/no/such/file"], "cannot be read"),
         (["--rate", "1/s"], "--base-url"),
         (["report", "/etc/passwd"], "not a results file"),
+        (["--rate", "1/s", *AT, "--bucket", "s3://b"], "--bucket without --tasks"),
+        (["--rate", "1/s", *AT, "--local"], "--local without --tasks"),
+        (["--rate", "1/s", *AT, "--tasks", "2"], "give --bucket s3://"),
+        (["--rate", "1/s", *AT, *OF_TASKS], "give --task-definition"),
+        (["--rate", "1/s", *AT, *OF_TASKS, "--image", "i"], "--image without --task-role"),
+        (["--rate", "1/s", *AT, *OF_TASKS, "--image", "i", "--task-definition", "d"], "two things"),
+        (["--rate", "1/s", *AT, *OF_TASKS, "--abort", "--expect", "errors<1%"], "--abort with"),
+        (["share"], "Missing option '--plan'"),
+        (["share", "--plan", "s3://b", "--share", "2/2"], "write 0/4"),
     ):
         found = CliRunner().invoke(load, arguments, input="GET /x\n")
         assert found.exit_code == 2, (arguments, found.output)

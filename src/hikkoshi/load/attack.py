@@ -9,7 +9,7 @@ from typing import Any
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.load.conditions import parse_conditions
-from hikkoshi.load.pacer import Pacer
+from hikkoshi.load.pacer import Pacer, from_json
 from hikkoshi.load.request import whole_url
 from hikkoshi.load.targets import Target
 
@@ -43,7 +43,8 @@ class Attack:
     from the moment a request was due. target_group_header: an answer's header whose value goes to
     the column `target_group`. expect: conditions (see `conditions`); its checks are made by the
     generator, its thresholds by who has the summary. feed: a CSV file of values for variables.
-    name: of the run, in results.
+    name: of the run, in results. share (k, n): only requests k, k+n, k+2n, … of the plan, with an
+    n-th of the connections and of the queue; all n shares together are the load, exactly.
     """
 
     targets: tuple[Target, ...]
@@ -67,6 +68,7 @@ class Attack:
     name: str = ""
     processes: int = 1
     report_every_s: float = 0.25
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -74,7 +76,9 @@ class Attack:
         for name in ("connections", "processes"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}", fix="give 1 or more")
-        if self.processes > self.connections:
+        if not 0 <= self.share[0] < self.share[1]:
+            raise BadInput(f"there is no share {self.share[0]} of {self.share[1]}")
+        if self.processes * self.share[1] > self.connections:
             raise BadInput("more processes than connections", fix="raise connections")
         for name in ("duration_s", "timeout_s", "report_every_s"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -95,9 +99,8 @@ class Attack:
         """An open model that lasts as long as its pacer."""
         return cls(targets=targets, pacer=pacer, duration_s=pacer.duration_s, **rest)
 
-    def document(self, share: tuple[int, int], results: Path) -> dict[str, Any]:
-        """What worker share[0] of share[1] is told, as JSON."""
-        first, count = share
+    def as_json(self) -> dict[str, Any]:
+        """The plan as a document; `from_json` is its inverse. Files are named, not contained."""
         return {
             "targets": [
                 {
@@ -112,22 +115,56 @@ class Attack:
                 for target in self.targets
             ],
             "pacer": self.pacer.as_json() if self.pacer is not None else None,
-            "duration_s": self.duration_s,
-            "trial": self.trial,
-            "connect_to": self.connect_to,
+            "tls": self.tls.as_json(self.is_tls_verified),
+            "feed": str(self.feed) if self.feed is not None else None,
+            **{name: getattr(self, name) for name in _PLAIN},
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Attack:
+        tls = dict(document["tls"])
+        is_verified, server_name = tls.pop("is_verified"), tls.pop("server_name")
+        paths = {name: Path(path) if path is not None else None for name, path in tls.items()}
+        return cls(
+            targets=read_targets(document["targets"]),
+            pacer=from_json(document["pacer"]) if document["pacer"] else None,
+            is_tls_verified=is_verified,
+            tls=Tls(server_name=server_name, **paths),
+            feed=Path(document["feed"]) if document["feed"] is not None else None,
+            **{name: document[name] for name in _PLAIN},
+        )
+
+    def document(self, share: tuple[int, int], results: Path) -> dict[str, Any]:
+        """What process share[0] of share[1] is told, as JSON."""
+        (own, shares), (first, count) = self.share, share
+        first, count = own + shares * first, shares * count
+        return {
+            **self.as_json(),
             "connections": self.connections // count + (first < self.connections % count),
             "queue": self.queue // count,
-            "timeout_s": self.timeout_s,
-            "is_kept_alive": self.is_kept_alive,
-            "target_group_header": self.target_group_header,
-            "tls": self.tls.as_json(self.is_tls_verified),
-            "redirects": self.redirects,
-            "is_chunked": self.is_chunked,
-            "is_http2": self.is_http2,
-            "expect": self.expect,
-            "feed": str(self.feed) if self.feed is not None else None,
-            "name": self.name,
-            "report_every_s": self.report_every_s,
             "share": [first, count],
             "results": str(results),
         }
+
+
+# The fields that JSON has words for; `share` and `processes` are of who carries it out.
+_PLAIN = (
+    "duration_s", "trial", "connect_to", "connections", "queue", "timeout_s", "is_kept_alive",
+    "target_group_header", "redirects", "is_chunked", "is_http2", "expect", "name",
+    "report_every_s",
+)  # fmt: skip
+
+
+def read_targets(documents: list[dict[str, Any]]) -> tuple[Target, ...]:
+    return tuple(
+        Target(
+            method=document["method"],
+            url=document["url"],
+            headers=tuple((name, value) for name, value in document["headers"]),
+            body=base64.b64decode(document["body"]),
+            name=document["name"],
+            weight=document["weight"],
+            where=document["where"],
+        )
+        for document in documents
+    )

@@ -114,14 +114,15 @@ def summarize(
     duration_s: float,
     files: Iterable[Path] = (),
     expect: str | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> LoadSummary:
     """duration_s: the plan's; a run that was stopped is judged up to its last request. expect:
-    conditions, whose thresholds are judged."""
+    conditions, whose thresholds are judged. share: of the pacer's requests, as an `Attack`'s."""
     planned_s = totals.last_issue_s if totals.is_stopped else duration_s
     planned_s = max(planned_s, 1e-9)
     overrun_s = 0.0
     if pacer is not None and totals.planned:
-        last = min(totals.planned, pacer.count) - 1
+        last = min(share[0] + (totals.planned - 1) * share[1], pacer.count - 1)
         overrun_s = max(0.0, totals.last_issue_s - pacer.due(last))
     whole = totals.whole()
     sent_rate = totals.issued / (planned_s + overrun_s)

@@ -61,6 +61,11 @@ class LoadRun:
 
     def start(self) -> None:
         """Returns once the sending has begun. BadInput, CannotRun, DeadlinePassed."""
+        self.prepare()
+        self.begin(self._clock() + _LEAD_S)
+
+    def prepare(self) -> None:
+        """Returns once all processes are ready to send. The errors of `start`."""
         if self._workers:
             raise RuntimeError("a LoadRun starts once")
         count = len(self.files)
@@ -72,8 +77,11 @@ class LoadRun:
         except BaseException:
             self.close()
             raise
-        start = time.monotonic() + _LEAD_S
-        self.t_start = self._clock() + _LEAD_S
+
+    def begin(self, t_start: float) -> None:
+        """The plan begins at t_start, epoch seconds; what was due before now is late."""
+        start = time.monotonic() + t_start - self._clock()
+        self.t_start = t_start
         for worker in self._workers:
             worker.say({"go": start, "t_start": self.t_start})
 
@@ -151,6 +159,7 @@ class LoadRun:
             duration_s=attack.duration_s,
             files=self.files,
             expect=attack.expect,
+            share=attack.share,
         )
 
     def close(self) -> None:

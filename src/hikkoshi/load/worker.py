@@ -8,7 +8,6 @@ gone. Standard output, a line each: {"ready": true}, {"window": …} every quart
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import gc
 import json
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
+from hikkoshi.load.attack import read_targets
 from hikkoshi.load.conditions import parse_conditions
 from hikkoshi.load.limits import Limits
 from hikkoshi.load.pacer import from_json
@@ -29,7 +29,7 @@ from hikkoshi.load.request import Form, Prepared, prepare
 from hikkoshi.load.results import ResultWriter
 from hikkoshi.load.sender import Sender
 from hikkoshi.load.tally import Tally
-from hikkoshi.load.targets import Target, order_by_weight
+from hikkoshi.load.targets import order_by_weight
 from hikkoshi.load.variables import read_feed
 
 _SPARE_DESCRIPTORS = 32
@@ -126,21 +126,6 @@ def run(orders: Orders, voice: Voice) -> None:
     finally:
         writer.close()
     voice.say({"end": tally.totals.as_json()})
-
-
-def read_targets(documents: list[dict[str, Any]]) -> tuple[Target, ...]:
-    return tuple(
-        Target(
-            method=document["method"],
-            url=document["url"],
-            headers=tuple((name, value) for name, value in document["headers"]),
-            body=base64.b64decode(document["body"]),
-            name=document["name"],
-            weight=document["weight"],
-            where=document["where"],
-        )
-        for document in documents
-    )
 
 
 def read_limits(plan: dict[str, Any]) -> Limits:

@@ -10,6 +10,7 @@ from hikkoshi.cli.load.enduring import soak, spike_command
 from hikkoshi.cli.load.options import EXAMPLES
 from hikkoshi.cli.load.results import encode, export, plot, report
 from hikkoshi.cli.load.searching import capacity
+from hikkoshi.cli.load.tasks import share
 
 
 class _AttackByDefault(click.Group):
@@ -43,5 +44,6 @@ for _command in (
     baseline,
     encode,
     export,
+    share,
 ):
     load.add_command(_command)

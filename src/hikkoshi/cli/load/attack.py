@@ -23,9 +23,12 @@ from hikkoshi.cli.load.options import (
     targets_of,
     told,
 )
+from hikkoshi.cli.load.tasks import carry_out_in_tasks, refuse_without_tasks, tasks_options
 from hikkoshi.load.conditions import parse_conditions
 from hikkoshi.load.judging import Outcome
 from hikkoshi.load.report import LoadSummary, as_json, text_lines
+from hikkoshi.load.tasks import merge
+from hikkoshi.load.tasks.merge import Share
 
 
 @click.command(epilog=EXAMPLES)
@@ -40,6 +43,7 @@ from hikkoshi.load.report import LoadSummary, as_json, text_lines
 @click.option("--name", default="", help="Of the run, in results and plots.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Keep the results here.")
 @click.option("--json", "is_json", is_flag=True, help="The summary as JSON, alone on stdout.")
+@tasks_options
 def attack(**options: Any) -> None:
     """Send a load and report.
 
@@ -56,6 +60,8 @@ def attack(**options: Any) -> None:
     ${random:1:100}, ${choice:a|b}, ${env:NAME}, and the columns of --feed.
     """
     with told():
+        if options["tasks"] is None:
+            refuse_without_tasks(options)
         pacer, duration_s = pacer_of(options["rate"], options["stages"], options["duration"])
         found = targets_of(options)
         expect = options["expect"]
@@ -71,19 +77,31 @@ def attack(**options: Any) -> None:
                     tempfile.TemporaryDirectory(prefix="hikkoshi-load-")
                 )
                 output = Path(directory) / "results.load"
-            summary, aborted = carry_out(
-                plan, output, abort_after_s=abort_after_s if options["abort"] else None
-            )
-        print_summary(summary, options["is_json"], aborted)
+            shares: tuple[Share, ...] = ()
+            aborted: str | None = None
+            if options["tasks"] is not None:
+                spread = carry_out_in_tasks(plan, options, output)
+                summary, shares = spread.summary, spread.shares
+            else:
+                summary, aborted = carry_out(
+                    plan, output, abort_after_s=abort_after_s if options["abort"] else None
+                )
+        print_summary(summary, options["is_json"], aborted, shares)
     is_passed = summary.outcome is Outcome.PASSED and aborted is None
     sys.exit(0 if is_passed else 1)
 
 
-def print_summary(summary: LoadSummary, is_json: bool, aborted: str | None = None) -> None:
+def print_summary(
+    summary: LoadSummary,
+    is_json: bool,
+    aborted: str | None = None,
+    shares: tuple[Share, ...] = (),
+) -> None:
     if is_json:
-        print(json.dumps({**as_json(summary), "aborted": aborted}, indent=2))
+        tasks = {"tasks": merge.as_json(shares)} if shares else {}
+        print(json.dumps({**as_json(summary), "aborted": aborted, **tasks}, indent=2))
         return
-    for line in text_lines(summary):
+    for line in (*text_lines(summary), *merge.lines_of(shares)):
         print(line)
     if aborted is not None:
         print(f"ABORTED     {aborted}")

@@ -25,6 +25,9 @@ Examples:
       --stages 0..500/30s,500/60s --expect 'p99<300ms, errors<0.1%' -o run.load
   hikkoshi load --targets alb.log.gz --base-url http://localhost:8080 --rate 50/s
   hikkoshi load --targets users.http --feed users.csv --rate max --connections 50
+  hikkoshi load --targets reports.http --base-url https://reports.example.com --rate 20000/s \\
+      --connections 8000 --tasks 8 --cluster load --task-definition hikkoshi-load \\
+      --bucket s3://my-loads --subnets subnet-0a1
   hikkoshi load report run.load --type json
   hikkoshi load plot before.load after.load -o plot.html
 """

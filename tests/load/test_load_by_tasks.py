@@ -1,0 +1,181 @@
+"""One load by several tasks of a local region: ECS and S3 as in an account."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "clients"))
+
+from clients_house import Region
+
+from hikkoshi.aws.access import Access
+from hikkoshi.cli.load import load
+from hikkoshi.load.pacer import constant
+from hikkoshi.load.results import read_results
+
+pytestmark = [pytest.mark.region, pytest.mark.slow]
+CLUSTER, BUCKET = "loads", "loads"
+ROLE = "arn:aws:iam::123456789012:role/load"
+WITHIN_S = 150.0
+
+
+class Ground:
+    """A region with a service to be loaded, and definitions of tasks that send: `generator`, and
+    `idle`, which never does."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.ecs, self.s3 = region.client("ecs"), region.client("s3")
+        region.register("service", command="exec python3 -m http.server 8080 -d /etc/ssl")
+        arn = region.start(CLUSTER, "service")
+        (task,) = self.ecs.describe_tasks(cluster=CLUSTER, tasks=[arn])["tasks"]
+        details = {each["name"]: each["value"] for each in task["attachments"][0]["details"]}
+        self.service = f"http://{details['privateIPv4Address']}:8080"
+        self.network = region.network["awsvpcConfiguration"]["subnets"][0]
+        region.register("roleless")
+        region.register("idle", taskRoleArn=ROLE)
+        region.register(
+            "generator", command=f"exec {sys.executable} -P -m hikkoshi.cli.main load share",
+            taskRoleArn=ROLE,
+        )  # fmt: skip
+        self.s3.create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+        )
+
+    def arguments(self, definition: str, *more: str) -> list[str]:
+        return [
+            "--tasks", "2", "--cluster", CLUSTER, "--task-definition", definition,
+            "--bucket", f"s3://{BUCKET}/of/me", "--subnets", self.network,
+            "--base-url", self.service, "--connections", "50", *more,
+        ]  # fmt: skip
+
+    def start(self, definition: str, *more: str) -> subprocess.Popen[str]:
+        (self.region.home / "targets").write_text("GET /\n")
+        arguments = self.arguments(definition, "--targets", "targets", *more)
+        return subprocess.Popen(
+            [sys.executable, "-m", "hikkoshi.cli.main", "load", *arguments],
+            env=self.region.environment, cwd=self.region.home, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def tasks(self, status: str) -> list[str]:
+        found = self.ecs.list_tasks(
+            cluster=CLUSTER, startedBy="hikkoshi-load", desiredStatus=status
+        )
+        return found["taskArns"]
+
+    def objects(self) -> list[str]:
+        listed = self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return [each["Key"] for each in listed]
+
+    def assert_nothing_is_left(self) -> None:
+        assert self.objects() == []
+        assert self.tasks("RUNNING") == []
+        stopped = self.tasks("STOPPED")
+        described = self.ecs.describe_tasks(cluster=CLUSTER, tasks=stopped)["tasks"]
+        assert {task["lastStatus"] for task in described} == {"STOPPED"}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    region = Region(tmp_path_factory.mktemp("loads"))
+    region.up()
+    try:
+        yield Ground(region)
+    finally:
+        region.down()
+
+
+def until(condition, what: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"in {WITHIN_S} s it did not happen: {what}"
+        time.sleep(0.2)
+
+
+def test_two_tasks_send_what_one_generator_would(ground: Ground) -> None:
+    process = ground.start(
+        "generator", "--rate", "50/s", "--duration", "2s", "--json", "-o", "run.load"
+    )
+    said, told = process.communicate(timeout=WITHIN_S)
+    assert process.returncode in (0, 1), told
+    found = json.loads(said)
+    # On a machine that is busy with else the figures are rightly called invalid.
+    assert process.returncode == (0 if found["is_valid"] else 1), found
+    assert (found["planned"], found["done"], found["statuses"]) == (100, 100, {"200": 100})
+    assert [(each["task"], each["requests"]) for each in found["tasks"]] == [(0, 50), (1, 50)]
+    files = [ground.region.home / f"run.load.{at}" for at in (0, 1)]
+    sent = sorted((r.seq, r.intended) for path in files for r in read_results(path))
+    assert sent == list(enumerate(constant(50, 2).schedule()))
+    report = CliRunner().invoke(load, ["report", *map(str, files), "--json"])
+    assert json.loads(report.stdout)["latency_s"] == found["latency_s"]
+    ground.assert_nothing_is_left()
+
+
+def test_a_task_that_is_lost_ends_the_load_and_what_it_sent_is_kept(ground: Ground) -> None:
+    process = ground.start("generator", "--rate", "40/s", "--duration", "1h", "-o", "lost.load")
+    try:
+        until(
+            lambda: len({key.split("/")[4] for key in ground.objects() if "/results/" in key}) == 2,
+            "results of both tasks", process,
+        )  # fmt: skip
+        lost = sorted(ground.tasks("RUNNING"))[0]
+        door = Access(ground.region.url, "ap-northeast-1")
+        door.ask("crash", {"task": lost, "container": "app"})
+        said, told = process.communicate(timeout=WITHIN_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1, told
+    assert "ended before its time" in told
+    (doubt,) = [line for line in said.splitlines() if "is missing" in line]
+    assert doubt.startswith("INVALID") and "0 of its requests" not in doubt, doubt
+    assert {path.name for path in ground.region.home.glob("lost.load.*")} == {
+        "lost.load.0", "lost.load.1",
+    }  # fmt: skip
+    ground.assert_nothing_is_left()
+
+
+def test_ctrl_c_before_the_start_leaves_nothing(ground: Ground) -> None:
+    process = ground.start("idle", "--rate", "40/s", "--duration", "1h")
+    try:
+        until(lambda: len(ground.tasks("RUNNING")) == 2, "two tasks", process)
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=WITHIN_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, said) == (3, "")
+    assert "nothing was sent" in told
+    ground.assert_nothing_is_left()
+
+
+def test_what_is_wrong_is_told_before_a_task_starts(ground: Ground) -> None:
+    before = ground.tasks("STOPPED")
+    for wrong, words in (
+        (["--bucket", "s3://not-there"], "there is no bucket not-there"),
+        (["--cluster", "none"], "there is no cluster none"),
+        (["--task-definition", "nothing"], "there is no task definition nothing"),
+        (["--task-definition", "roleless"], "roleless has no taskRoleArn"),
+        (["--container", "web"], "there is no container web"),
+    ):
+        arguments = [*ground.arguments("generator", "--rate", "9/s"), *wrong]
+        found = CliRunner(env=ground.region.environment).invoke(load, arguments, input="GET /\n")
+        assert found.exit_code == 2, (wrong, found.output)
+        assert words in found.stderr and "fix: " in found.stderr, found.stderr
+    needy = CliRunner(env=ground.region.environment).invoke(
+        load, ground.arguments("generator", "--rate", "9/s"), input="GET /${env:SOME_TOKEN}\n"
+    )
+    assert needy.exit_code == 2 and "has no SOME_TOKEN" in needy.stderr, needy.output
+    assert (ground.tasks("RUNNING"), ground.tasks("STOPPED")) == ([], before)
+    assert ground.objects() == []
