@@ -15,7 +15,6 @@ from server import Server
 
 from hikkoshi.cli.load import load
 
-
 AT = ("--base-url", "http://127.0.0.1:1")
 OF_TASKS = ("--tasks", "2", "--bucket", "s3://my-loads")
 
