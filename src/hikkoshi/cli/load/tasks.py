@@ -163,7 +163,8 @@ def share(place_text: str, share_text: str) -> None:
     Exit codes: 0 sent, 2 bad input, 3 could not run.
 
     \b
-    Example, in a task definition:
+    Examples (the second is of a task definition):
+      hikkoshi load share --plan s3://my-loads/hikkoshi-load-0f9ab5c1/ --share 0/4
       "entryPoint": ["hikkoshi"], "command": ["load", "share"]
     """
     with told():
