@@ -149,13 +149,17 @@ def test_hikkoshis_own_files_are_read():
         (lambda d: (d / "td.json").unlink(), "there is no file"),
         (lambda d: ecspresso(d, {**TASK, "cpu": "300"}), "td.json:1"),
         (lambda d: ecspresso(d, {**TASK, "familly": "x"}), "did you mean 'family'?"),
-        (lambda d: ecspresso(d, codedeploy={"application_name": "x"}), "is not implemented"),
+        (
+            lambda d: ecspresso(d, codedeploy={"aplication_name": "x"}),
+            "did you mean 'application_name'?",
+        ),
+        (lambda d: ecspresso(d, appspec={"Hooks": {"BeforeInstall": "x"}}), "must be a list"),
         (lambda d: ecspresso(d, plugins=[{"name": "cfn"}]), "the plugin 'cfn' is not implemented"),
         (
             lambda d: ecspresso(
-                d, service={**SERVICE, "deploymentController": {"type": "CODE_DEPLOY"}}
+                d, service={**SERVICE, "deploymentController": {"type": "EXTERNAL"}}
             ),
-            "a deploy by CODE_DEPLOY is not implemented",
+            "a deploy by EXTERNAL is not implemented",
         ),
         (
             lambda d: ecspresso(

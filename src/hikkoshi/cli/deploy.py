@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.base.units import parse_duration
-from hikkoshi.cli.service import EXITS, Shown, finish, opened, service_options, warn
+from hikkoshi.cli.service import EXITS, Opened, Shown, finish, opened, service_options, warn
+from hikkoshi.ship import codedeploy, codedeploying
 from hikkoshi.ship import rollback as rolling
+from hikkoshi.ship.audit import Audit
 from hikkoshi.ship.calls import primary, short
+from hikkoshi.ship.codedeploying import CodeDeploy
 from hikkoshi.ship.deploy import Deployer, Options
 from hikkoshi.ship.live import look
 
@@ -127,7 +131,11 @@ def wait(
     found = opened(directory, is_local, profile, region)
     limit_s = _seconds(timeout, found.home.timeout_s)
     with contextlib.closing(Shown()) as shown:
-        outcome = rolling.wait(found.calls, shown, found.every_s, limit_s)
+        if codedeploy.is_codedeploy(found.calls.must_describe()):
+            by = CodeDeploy(found.calls, found.home, shown, found.every_s)
+            outcome = codedeploying.wait(by, limit_s)
+        else:
+            outcome = rolling.wait(found.calls, shown, found.every_s, limit_s)
     finish(outcome, as_json, "deploy")
 
 
@@ -155,6 +163,11 @@ def rollback(
     """
     found = opened(directory, is_local, profile, region)
     service = found.calls.must_describe()
+    if codedeploy.is_codedeploy(service):
+        _roll_back_by_codedeploy(
+            found, service, to, timeout, dry_run=dry_run, waits=not no_wait, as_json=as_json,
+            audit=found.audit(audit_log_group),
+        )  # fmt: skip
     target = rolling.find_target(found.calls, service, to)
     now = short(primary(service)["taskDefinition"])
     warn(f"from {now} back to {short(target.task_definition)}: {target.because}")
@@ -167,6 +180,23 @@ def rollback(
             found.calls, service, target, shown, found.audit(audit_log_group), found.every_s,
             _seconds(timeout, found.home.timeout_s), not no_wait,
         )  # fmt: skip
+    finish(outcome, as_json, "rollback")
+
+
+def _roll_back_by_codedeploy(
+    found: Opened, service: dict[str, Any], to: str | None, timeout: str | None, *, dry_run: bool,
+    waits: bool, as_json: bool, audit: Audit,
+) -> NoReturn:  # fmt: skip
+    limit_s = _seconds(timeout, found.home.timeout_s)
+    with contextlib.closing(Shown()) as shown:
+        by = CodeDeploy(found.calls, found.home, shown, found.every_s)
+        plan = codedeploying.plan_rollback(by, service, to)
+        warn(plan.words)
+        if dry_run:
+            if as_json:
+                click.echo(json.dumps({"from": plan.now, "to": plan.to, "stops": plan.stops}))
+            raise SystemExit(0)
+        outcome = codedeploying.roll_back(by, service, plan, audit, limit_s, waits=waits)
     finish(outcome, as_json, "rollback")
 
 

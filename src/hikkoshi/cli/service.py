@@ -19,9 +19,9 @@ from hikkoshi.cli.places import region_records
 from hikkoshi.cli.where import place, place_options
 from hikkoshi.ship.audit import Audit
 from hikkoshi.ship.calls import Calls
-from hikkoshi.ship.deploy import Outcome
 from hikkoshi.ship.home import Home
 from hikkoshi.ship.judge import State
+from hikkoshi.ship.outcome import Outcome
 from hikkoshi.ship.reading import read_home
 from hikkoshi.ship.watch import Ended
 

@@ -114,7 +114,7 @@ def _document(
             {k: d.get(k) for k in ("id", "status", "rolloutState", "rolloutStateReason",
                                    "taskDefinition", "runningCount", "desiredCount",
                                    "pendingCount", "failedTasks")}
-            for d in service["deployments"]
+            for d in [*service["deployments"], *service.get("taskSets", [])]
         ],
         "tasks": [describe_task(task) for task in tasks],
         "targets": targets,
@@ -134,7 +134,7 @@ def _show(
         counts += f", {service['pendingCount']} pending"
     click.echo(f"{found.calls.cluster}/{found.calls.service} in {where}: {service['status']}, "
                f"{counts}")  # fmt: skip
-    for deployment in service["deployments"]:
+    for deployment in [*service["deployments"], *service.get("taskSets", [])]:
         click.echo(f"  {row_of(deployment)}")
         if deployment.get("rolloutState") in ("FAILED", "IN_PROGRESS"):
             click.echo(f"    {deployment.get('rolloutStateReason', '')}")

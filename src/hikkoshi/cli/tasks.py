@@ -18,9 +18,9 @@ from hikkoshi.base.units import format_duration, parse_duration
 from hikkoshi.cli.service import EXITS, Shown, finish, opened, service_options, warn
 from hikkoshi.ship import run as running
 from hikkoshi.ship.calls import primary, short
-from hikkoshi.ship.deploy import Outcome
 from hikkoshi.ship.deployments import registered
 from hikkoshi.ship.logs import Line, Reader
+from hikkoshi.ship.outcome import Outcome
 from hikkoshi.ship.watch import Watcher
 
 

@@ -126,7 +126,9 @@ class Calls:
 
 
 def primary(service: Document) -> Document:
-    return next(d for d in service["deployments"] if d["status"] == "PRIMARY")
+    """The PRIMARY deployment; of a service that CodeDeploy deploys, the PRIMARY task set."""
+    rows = [*service.get("deployments", []), *service.get("taskSets", [])]
+    return next(d for d in rows if d["status"] == "PRIMARY")
 
 
 def short(arn: str) -> str:

@@ -11,14 +11,16 @@ from typing import Any
 
 from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.project.aws_shapes import input_shape
-from hikkoshi.ship import blue_green, lock
+from hikkoshi.ship import blue_green, codedeploy, codedeploying, lock
 from hikkoshi.ship import canary as canaries
 from hikkoshi.ship.audit import Audit
 from hikkoshi.ship.calls import Calls, primary, short
+from hikkoshi.ship.codedeploying import CodeDeploy
 from hikkoshi.ship.deployments import find_record, registered, stop_deployment
 from hikkoshi.ship.home import Home
-from hikkoshi.ship.judge import EXIT_CODES, Ours, State
+from hikkoshi.ship.judge import Ours, State
 from hikkoshi.ship.live import Live, fingerprint, look
+from hikkoshi.ship.outcome import Outcome
 from hikkoshi.ship.watch import Ended, Show, Watcher, ours_of
 
 Document = dict[str, Any]
@@ -38,24 +40,6 @@ class Options:
     locks: bool = True
     breaks_lock: bool = False
     canary_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `deploy`, `wait`, `rollback` and `scale` end with."""
-
-    state: State
-    reason: str
-    cluster: str
-    service: str
-    deployment: str | None = None
-    task_definition: str | None = None
-    changed: bool = True
-    ended: Ended | None = None
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_CODES.get(self.state, 1)
 
 
 @dataclass
@@ -130,6 +114,13 @@ class Deployer:
 
     def _refuse_what_cannot_be(self, live: Live) -> None:
         strategy = blue_green.strategy_of(live.wanted(self.home))
+        if codedeploy.is_codedeploy(live.service or live.wanted(self.home)):
+            strategy = codedeploy.CONTROLLER
+            if self.calls.access.is_local:
+                raise CannotRun(
+                    "deploys by CodeDeploy are not implemented by the local region",
+                    fix="ECS's own BLUE_GREEN is: deploymentConfiguration.strategy",
+                )
         if self.options.canary_s is not None and strategy != "ROLLING":
             raise BadInput(
                 f"--canary puts a task among those that serve, and {strategy} keeps the two apart",
@@ -180,6 +171,8 @@ class Deployer:
             before=before, task_changes=live.changes.changes_task,
             service_changes=sorted(live.changes.service or {}),
         )  # fmt: skip
+        if codedeploy.is_codedeploy(live.service or live.wanted(self.home)):
+            return self._by_codedeploy(live, deadline)
         self._watcher.skip_events(live.service)
         self._take_left_canaries_away(live)
         definition = self._definition(live)
@@ -194,6 +187,21 @@ class Deployer:
                     "deploy interrupted", cluster=self.calls.cluster, service=self.calls.service
                 )
                 raise
+
+    def _by_codedeploy(self, live: Live, deadline: float) -> Outcome:
+        by = CodeDeploy(self.calls, self.home, self.show, self.every_s)
+        ended, deployment, definition = codedeploying.deploy(
+            by, live, self.audit, deadline, forces=self.options.forces, waits=self.options.waits
+        )
+        self.audit.note(
+            "deploy ended", cluster=self.calls.cluster, service=self.calls.service,
+            deployment=deployment, task_definition=short(definition),
+            outcome=ended.state.value, reason=ended.reason, took_s=round(ended.took_s, 1),
+        )  # fmt: skip
+        return Outcome(
+            ended.state, ended.reason, self.calls.cluster, self.calls.service, deployment,
+            short(definition), ended=ended,
+        )  # fmt: skip
 
     def _send_canary(
         self, live: Live, definition: str, hold_s: float, undo: contextlib.ExitStack

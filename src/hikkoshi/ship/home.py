@@ -30,6 +30,11 @@ class Home:
     database: str | None = None
     """The identifier of the database cluster that the service uses."""
 
+    codedeploy: dict[str, str] = field(default_factory=dict)
+    """application_name and deployment_group_name, where the configuration names them."""
+    hooks: tuple[dict[str, str], ...] = ()
+    """Of the AppSpec: lifecycle event → Lambda function."""
+
     @property
     def family(self) -> str:
         return str(self.task_definition["family"])

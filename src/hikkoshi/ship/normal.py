@@ -88,6 +88,10 @@ def service(document: Document, beside: Document | None = None) -> Document:
     if kept.get("role") or "role" in kept:
         kept.pop("role")
     filled = _merged(_SERVICE_DEFAULTS, kept)
+    if filled["deploymentController"].get("type") == "CODE_DEPLOY":
+        # CodeDeploy changes the target group with each deployment: which of the two is its affair.
+        for balancer in filled.get("loadBalancers", []):
+            balancer.pop("targetGroupArn", None)
     if filled["platformVersion"] in _LATEST:
         filled["platformVersion"] = "LATEST"
     if filled.get("capacityProviderStrategy"):

@@ -19,6 +19,7 @@ from hikkoshi.project.documents import Document, nearest, parse_document, read_t
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
 from hikkoshi.ship import blue_green, tfstate
+from hikkoshi.ship.codedeploy import CONTROLLER
 from hikkoshi.ship.home import DEFAULT_TIMEOUT_S, Home
 from hikkoshi.ship.templates import Function, own_functions, render
 
@@ -79,11 +80,7 @@ class Reader:
         for key in data:
             if key not in _KEYS:
                 raise document.refuse((key,), f"there is no key {key!r} here", nearest(key, _KEYS))
-        for key in ("codedeploy", "appspec", "filter_command"):
-            if key in ("codedeploy", "appspec") and data.get(key):
-                raise document.refuse(
-                    (key,), f"{key}: a deploy by CodeDeploy is not implemented", "use ECS's own"
-                )
+        codedeploy, hooks = _read_codedeploy(document)
         if not data.get("task_definition"):
             raise document.refuse((), "the key 'task_definition' is missing here")
         functions = {**self._functions, **self._plugins(document)}
@@ -97,6 +94,7 @@ class Reader:
             directory, configuration, str(data.get("region") or ""),
             str(data.get("cluster") or "default"), service_name, task.data,
             service.data if service else None, self._timeout(document),
+            codedeploy=codedeploy, hooks=hooks,
         )  # fmt: skip
 
     def _timeout(self, document: Document) -> float:
@@ -239,13 +237,36 @@ def find_configuration(place: Path) -> Path:
 def _refuse_other_ways(service: Document) -> None:
     """What could not be tried in the local region is not offered for an account."""
     kind = (service.data.get("deploymentController") or {}).get("type", "ECS")
-    if kind != "ECS":
+    if kind not in ("ECS", CONTROLLER):
         raise service.refuse(
             ("deploymentController", "type"), f"a deploy by {kind} is not implemented",
-            "leave deploymentController out: ECS's own rolling deploy",
+            "leave deploymentController out (ECS's own deploys), or CODE_DEPLOY",
         )  # fmt: skip
     if blue_green.shifts_traffic(service.data):
         _check_shifting(service)
+
+
+_CODEDEPLOY_KEYS = {"application_name", "deployment_group_name"}
+
+
+def _read_codedeploy(document: Document) -> tuple[dict[str, str], tuple[dict[str, str], ...]]:
+    """ecspresso's `codedeploy:` and the Hooks of its `appspec:`."""
+    named = document.data.get("codedeploy") or {}
+    appspec = document.data.get("appspec") or {}
+    for key, given in (("codedeploy", named), ("appspec", appspec)):
+        if not isinstance(given, dict):
+            raise document.refuse((key,), "this must be a mapping of keys")
+    for key in named:
+        if key not in _CODEDEPLOY_KEYS:
+            raise document.refuse(
+                ("codedeploy", key), f"there is no key {key!r} here", nearest(key, _CODEDEPLOY_KEYS)
+            )
+    hooks = appspec.get("Hooks") or []
+    if not isinstance(hooks, list) or not all(isinstance(hook, dict) for hook in hooks):
+        raise document.refuse(
+            ("appspec", "Hooks"), "this must be a list", "- BeforeAllowTraffic: FUNCTION"
+        )
+    return {k: str(v) for k, v in named.items()}, tuple(dict(hook) for hook in hooks)
 
 
 def _check_shifting(service: Document) -> None:

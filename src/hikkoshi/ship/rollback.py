@@ -10,9 +10,9 @@ from hikkoshi.base.errors import BadInput
 from hikkoshi.ship import blue_green
 from hikkoshi.ship.audit import Audit
 from hikkoshi.ship.calls import Calls, primary, short
-from hikkoshi.ship.deploy import Outcome
 from hikkoshi.ship.deployments import find_record, stop_deployment
 from hikkoshi.ship.judge import State
+from hikkoshi.ship.outcome import Outcome
 from hikkoshi.ship.watch import Ended, Show, Watcher, ours_of
 
 Document = dict[str, Any]

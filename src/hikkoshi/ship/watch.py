@@ -75,7 +75,9 @@ class Watcher:
             service = self.calls.must_describe()
             self._tell(service)
             is_whole = service["runningCount"] == service["desiredCount"]
-            if is_whole and not service["pendingCount"] and len(service["deployments"]) == 1:
+            # CodeDeploy's services have task sets, and no deployment.
+            is_one = len(service["deployments"]) <= 1
+            if is_whole and not service["pendingCount"] and is_one:
                 return Ended(State.SUCCEEDED, "the service is stable",
                              took_s=time.monotonic() - began)  # fmt: skip
             if time.monotonic() >= deadline:
@@ -209,12 +211,17 @@ def row_of(deployment: Document) -> str:
     words = [
         f"{deployment['id']} {short(deployment['taskDefinition'])}",
         f"{deployment['status']}{_rollout(deployment)}:",
-        f"{deployment['runningCount']}/{deployment['desiredCount']} running",
+        f"{deployment['runningCount']}/{_desired(deployment)} running",
     ]
     for key, word in (("pendingCount", "pending"), ("failedTasks", "failed")):
         if deployment.get(key):
             words.append(f"{deployment[key]} {word}")
     return " ".join(words)
+
+
+def _desired(deployment: Document) -> int:
+    """Of a deployment, or of a task set."""
+    return int(deployment.get("desiredCount") or deployment.get("computedDesiredCount") or 0)
 
 
 def _rollout(deployment: Document) -> str:
