@@ -6,7 +6,8 @@
 --rows: results are added to FILE (those of twins to FILE.twins), and what is in it already is not
 rehearsed again, so that a run can be taken up where it was broken off.
 --keep: projects with their runs stay there when the defect was missed or the twin has a fact.
---turn: FILE is locked (flock) for each case, for machines on which others measure, too.
+--turn: FILE is locked (flock) while cases are rehearsed, for machines on which others measure, too;
+after three minutes it is the others' turn.
 
 Exit codes: 0 every planted defect was named and no twin has a fact, 1 otherwise.
 """
@@ -21,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,13 +32,16 @@ from cases import CASES, Case
 from rehearsed import Named, project_of, rehearse
 
 PAGE = Path(__file__).parents[2] / "docs" / "rules" / "README.md"
+NOT_JUDGED = "not judged"
+TURN_S = 180.0
 START, END = "<!-- corpus: begin -->", "<!-- corpus: end -->"
 
 
 @dataclass(frozen=True)
 class Row:
-    """found: fact, likely, hint, consequence (of a cause that was named) or missed. others: facts
-    about the planted service that are not the planted one. on_twin: facts on the repaired one."""
+    """found: fact, likely, hint, consequence (of a cause that was named), not judged (the rule said
+    why) or missed. others: facts about the planted service that are not the planted one. on_twin:
+    facts on the repaired one. when: the day it was rehearsed."""
 
     name: str
     language: str
@@ -45,15 +49,22 @@ class Row:
     found: str
     others: list[str]
     on_twin: list[str]
+    when: str = ""
 
 
 def row_of(case: Case, planted: Named, facts_on_twin: Iterable[str]) -> Row:
     followed = f"consequence of {planted.consequences.get(case.rule)}"
-    found = planted.certainty(case.rule) or (
-        followed if case.rule in planted.consequences else "missed"
-    )
+    if case.rule in planted.consequences:
+        otherwise = followed
+    else:
+        otherwise = NOT_JUDGED if case.rule in planted.not_judged else "missed"
+    found = planted.certainty(case.rule) or otherwise
     others = sorted(planted.facts - {case.rule, planted.consequences.get(case.rule)})
-    return Row(case.name, case.language, case.rule, found, others, sorted(facts_on_twin))
+    return Row(case.name, case.language, case.rule, found, others, sorted(facts_on_twin), _today())
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d")
 
 
 @dataclass(frozen=True)
@@ -66,15 +77,25 @@ class Bench:
     turn: Path | None
 
     @contextlib.contextmanager
-    def its_turn(self) -> Iterator[None]:
+    def turns(self) -> Iterator[Callable[[], None]]:
+        """To be called before each case: waits for the lock, which it keeps for TURN_S."""
         if self.turn is None:
-            yield
+            yield lambda: None
             return
-        # flock hands nothing over: whoever waited must be awake before it is taken again.
-        time.sleep(0.5)
         with self.turn.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            end = 0.0
+
+            def take() -> None:
+                nonlocal end
+                if time.monotonic() < end:
+                    return
+                fcntl.flock(file, fcntl.LOCK_UN)
+                # flock hands nothing over: whoever waited must be awake before it is taken again.
+                time.sleep(0.5)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                end = time.monotonic() + TURN_S
+
+            yield take
 
     def put_away(self, directory: Path, *, is_wanted: bool) -> None:
         if is_wanted and self.keep is not None:
@@ -113,23 +134,31 @@ def _append(path: Path | None, value: object) -> None:
 
 
 def run(cases: list[Case], bench: Bench) -> dict[str, Row]:
-    known, twins = bench.known(), bench.known_twins()
+    known = bench.known()
+    with bench.turns() as wait_for_turn:
+        _run(cases, bench, known, wait_for_turn)
+    return known
+
+
+def _run(
+    cases: list[Case], bench: Bench, known: dict[str, Row], wait_for_turn: Callable[[], None]
+) -> None:
+    twins = bench.known_twins()
     for number, case in enumerate(cases, 1):
         if case.name in known:
             continue
         directory = bench.scratch / f"{case.name}-planted"
         project_of(case, directory, is_planted=True)
-        with bench.its_turn():
-            planted = rehearse(case, directory)
-            row = known[case.name] = row_of(case, planted, _facts_on_twin(case, bench, twins))
+        wait_for_turn()
+        planted = rehearse(case, directory)
+        row = known[case.name] = row_of(case, planted, _facts_on_twin(case, bench, twins))
         bench.put_away(directory, is_wanted=row.found == "missed" or bool(row.others))
         bench.add(row)
         others = f"; also {', '.join(row.others)}" if row.others else ""
         twin = f"; ON THE TWIN {', '.join(row.on_twin)}" if row.on_twin else ""
         print(f"[{number}/{len(cases)}] {case.name}: {row.found}{others}{twin}", flush=True)
-        if row.found == "missed":
+        if row.found in ("missed", NOT_JUDGED):
             print(f"    {planted}", flush=True)
-    return known
 
 
 def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> list[str]:
@@ -150,27 +179,28 @@ def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> lis
 
 
 def table(rows: list[Row], skipped: list[Case], label: str) -> str:
-    found = [row for row in rows if row.found != "missed"]
+    found = [row for row in rows if row.found not in ("missed", NOT_JUDGED)]
+    not_judged = sum(row.found == NOT_JUDGED for row in rows)
     facts = [row for row in rows if row.found == "fact"]
     false = sum(len(row.on_twin) for row in rows) + sum(len(row.others) for row in rows)
     named = len(facts) + false
     lines = [
         f"{label}: {len(found)} of {len(rows)} planted defects named "
-        f"({len(facts)} as facts); facts that name something else: "
+        f"({len(facts)} as facts), {not_judged} not judged; facts that name something else: "
         f"{sum(len(row.others) for row in rows)} on planted services, "
         f"{sum(len(row.on_twin) for row in rows)} on repaired twins. "
         f"Recall {len(found) / max(1, len(rows)):.2f}, "
         f"precision of facts {len(facts) / max(1, named):.2f}.",
         "",
-        "| service | planted | named as | other facts | facts on the twin |",
-        "|---|---|---|---|---|",
+        "| service | planted | named as | other facts | facts on the twin | rehearsed |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.language} | {row.rule} | {row.found} | "
-        f"{', '.join(row.others) or '–'} | {', '.join(row.on_twin) or '–'} |"
+        f"{', '.join(row.others) or '–'} | {', '.join(row.on_twin) or '–'} | {row.when} |"
         for row in rows
     ]
-    lines += [f"| {c.language} | {c.rule} | skipped: {c.why_not} | | |" for c in skipped]
+    lines += [f"| {c.language} | {c.rule} | skipped: {c.why_not} | | | |" for c in skipped]
     return "\n".join(lines) + "\n"
 
 
@@ -180,7 +210,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[])
     for name in ("--rows", "--keep", "--turn"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--label", default=time.strftime("%Y-%m-%d"))
+    parser.add_argument("--label", default=_today())
     asked = parser.parse_args()
     chosen = [c for c in CASES if not asked.only or any(w in c.name for w in asked.only)]
     skipped = [c for c in chosen if c.why_not]

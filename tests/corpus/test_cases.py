@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cases import CASES, Case
-from measure import Row, row_of, table
+from measure import NOT_JUDGED, Row, row_of, table
 from rehearsed import SERVICES, Named, project_of
 
 from hikkoshi.findings.registry import RULES
@@ -55,6 +55,11 @@ def test_what_counts_as_found_and_as_false():
     assert (follows.found, follows.others) == ("consequence of saturates-task-cpu", [])
     missed = row_of(case, named({}), ["is-throttled"])
     assert (missed.found, missed.on_twin) == ("missed", ["is-throttled"])
+    excused = row_of(case, Named(1, {}, {}, {"is-throttled": "a busy machine"}, ""), [])
+    assert excused.found == NOT_JUDGED
+    assert "1 of 2 planted defects named (1 as facts), 1 not judged" in table(
+        [found, excused], [], "today"
+    )
     text = table([found, follows, missed], [], "today")
     assert "2 of 3 planted defects named (1 as facts)" in text
     assert "1 on planted services, 1 on repaired twins" in text
@@ -62,5 +67,5 @@ def test_what_counts_as_found_and_as_false():
 
 
 def test_a_row_is_written_and_read():
-    row = Row("a", "python", "is-throttled", "fact", [], [])
-    assert "| python | is-throttled | fact | – | – |" in table([row], [], "today")
+    row = Row("a", "python", "is-throttled", "fact", [], [], "2026-11-24")
+    assert "| python | is-throttled | fact | – | – | 2026-11-24 |" in table([row], [], "today")

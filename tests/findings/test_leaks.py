@@ -51,6 +51,40 @@ def test_a_noisy_pool_that_fills_up_is_no_leak(new_run, seed):
     assert run.judge_by(rule) is None
 
 
+def requests_at_work(run, t_start, t_end, count):
+    run.row("task_events", t=0, task="t1", last_status="RUNNING", address="10.0.1.3")
+    for k in range(round((t_end - t_start) * 2) + 1):
+        t = t_start + k / 2 + 0.2
+        run.row("balancer", t=t, target_group="g", target="10.0.1.3:8080", at_work=int(count(t)))
+
+
+@pytest.mark.parametrize("files_each", [1, 2])
+def test_requests_that_hang_are_no_leak(made_run, files_each):
+    """They pile up through the trial, and hang on when the load is over."""
+    made_run.trial("soak", 0, 20)
+    made_run.trial("failover", 40, 60)
+    at_work = lambda t: min(t, 20) * 5  # noqa: E731
+    requests_at_work(made_run, 0, 30, at_work)
+    files(made_run, 0, 30, lambda t: 30 + files_each * at_work(t))
+    assert made_run.judge_by(rule) is None
+
+
+@pytest.mark.parametrize("at_work", [lambda t: 4, lambda t: 60 - 2 * t, lambda t: min(t, 20) * 2])
+def test_a_leak_beside_requests_at_work_is_a_fact(made_run, at_work):
+    made_run.trial("soak", 0, 20)
+    requests_at_work(made_run, 0, 20, at_work)
+    files(made_run, 0, 30, lambda t: 30 + min(t, 20) * 10)
+    (finding,) = made_run.judge_by(rule)
+    assert finding.certainty is Certainty.FACT
+
+
+def test_a_burst_that_passes_is_no_leak(made_run):
+    made_run.trial("soak", 0, 20)
+    requests_at_work(made_run, 0, 20, lambda t: 100 - 5 * t)
+    files(made_run, 0, 30, lambda t: 130 - 5 * min(t, 20))
+    assert made_run.judge_by(rule) is None
+
+
 def test_overload_may_open_many(made_run):
     made_run.trial("steady", 0, 20)
     made_run.trial("overload", 20, 40)

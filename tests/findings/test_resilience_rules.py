@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from hikkoshi.evidence.occasions import Answer, Step
+from hikkoshi.evidence.windows import windows_of
 from hikkoshi.findings.rules import (
     caches_dns_past_failover,
     collapses_past_the_knee,
     does_not_reconnect_after_failover,
+    health_check_does_not_touch_the_database,
     queues_without_bound,
     retries_without_limit,
 )
@@ -20,7 +22,7 @@ NAME = "app.cluster-x.ap-northeast-1.rds.amazonaws.com"
 
 def failed_over(
     run, *, is_bad=lambda t: False, t_end=25, opened=lambda t: 10 + t, sessions=lambda t: 10,
-    sampled_at=lambda t: True, load_end=None, recovered=None,
+    sampled_at=lambda t: True, load_end=None, recovered=None, counted_at=lambda t: True,
 ):  # fmt: skip
     """A fault at 5 s; the writer was `a`, and is `b` from 7 s."""
     run.trial("failover", 0, t_end)
@@ -32,7 +34,8 @@ def failed_over(
         for name in ("a", "b") if sampled_at(t) else ():
             run.row("database", t=t, instance=name, role=role[name], deadlocks=0,
                     sessions=sessions(t) if name == "a" else 10)  # fmt: skip
-        run.row("network", t=t, task="x", family="app", opened=int(opened(t)), failed=0)
+        if counted_at(t):
+            run.row("network", t=t, task="x", family="app", opened=int(opened(t)), failed=0)
     for k in range((load_end or t_end) * 20):
         t = k / 20
         status = 500 if is_bad(t) else 200
@@ -101,6 +104,67 @@ def test_the_old_writers_address(made_run, refused_at, opens, asks, expected):
     if asks:
         made_run.row("name_queries", t=12, client="10.0.1.3", name=NAME)
     assert certainty(made_run.judge_by(caches_dns_past_failover)) is expected
+
+
+@pytest.mark.parametrize(("recovered", "is_judged"), [(8, True), (None, False)])
+def test_a_writer_that_is_seen_too_late_is_no_clean_bill(made_run, recovered, is_judged):
+    failed_over(
+        made_run, is_bad=lambda t: t > 5, t_end=14, recovered=recovered,
+        sampled_at=lambda t: t < 5 or t > 9,
+    )  # fmt: skip
+    answer = made_run.judge_by(caches_dns_past_failover)
+    assert answer is None if is_judged else isinstance(answer, NotJudged)
+
+
+@pytest.mark.parametrize("late_s", [0, 2, 4])
+def test_late_samples_of_the_writer_make_no_fact(made_run, late_s):
+    """Writes that met the old writer within the TTL, questions for the name, no storm."""
+    failed_over(
+        made_run, is_bad=lambda t: 5 < t < 7.5, recovered=7.5,
+        sampled_at=lambda t: t < 5 or t > 7 + late_s,
+    )  # fmt: skip
+    for t in (7, 8, 9, 10):
+        made_run.row(
+            "database_log", t=t, instance="a", sqlstate="25006", statement="UPDATE t SET n = 1",
+            message="cannot execute UPDATE in a read-only transaction",
+        )  # fmt: skip
+    made_run.row("name_queries", t=12, client="10.0.1.3", name=NAME)
+    rules = (
+        caches_dns_past_failover, health_check_does_not_touch_the_database, retries_without_limit,
+        does_not_reconnect_after_failover,
+    )  # fmt: skip
+    with made_run.store() as store:
+        windows = windows_of(store)
+        assert [rule.judge(store, windows) for rule in rules] == [None] * 4
+
+
+def test_attempts_that_were_not_counted_in_the_failover_are_not_judged(made_run):
+    failed_over(made_run, opened=lambda t: 10 + 300 * t, counted_at=lambda t: t < 3 or t > 12)
+    assert isinstance(made_run.judge_by(retries_without_limit), NotJudged)
+
+
+@pytest.mark.parametrize(
+    ("is_bad", "unhealthy", "expected"),
+    [
+        (lambda t: t > 5, 0, Certainty.HINT),
+        (lambda t: t > 5, 1, None),
+        (lambda t: 5 < t < 8, 0, None),
+    ],
+)
+def test_a_health_check_that_stays_green(made_run, is_bad, unhealthy, expected):
+    failed_over(made_run, is_bad=is_bad)
+    for t in range(25):
+        made_run.row("targets", t=t, target_group="g", healthy=2 - unhealthy, unhealthy=unhealthy)
+    assert certainty(made_run.judge_by(health_check_does_not_touch_the_database)) is expected
+
+
+def test_a_health_check_is_not_judged_when_the_load_ended_first(made_run):
+    failed_over(
+        made_run, is_bad=lambda t: t > 5, t_end=14, load_end=12,
+        sampled_at=lambda t: t < 5 or t > 9.7,
+    )  # fmt: skip
+    answer = made_run.judge_by(health_check_does_not_touch_the_database)
+    assert isinstance(answer, NotJudged)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,23 @@ def failed_health(store: EvidenceStore, t_start: float, t_end: float) -> list[tu
     return [(str(task), str(reason)) for task, reason in rows]
 
 
+def at_work(store: EvidenceStore) -> dict[str, list[tuple[float, int]]]:
+    """Task → (t, requests that it had not answered), as the load balancer counted them; empty for
+    a run of before schema 3."""
+    rows = store.rows(
+        """
+        SELECT regexp_replace(target, ':[0-9]+$', ''), t, at_work FROM balancer
+        WHERE target IS NOT NULL AND at_work IS NOT NULL ORDER BY t
+        """
+    )
+    tasks = addresses(store)
+    found: dict[str, list[tuple[float, int]]] = {}
+    for address, t, count in rows:
+        if address in tasks:
+            found.setdefault(tasks[address], []).append((float(t), int(count)))
+    return found
+
+
 def attempts(store: EvidenceStore, t_start: float, t_end: float) -> dict[str, int]:
     """TCP connections that each task tried to open in that time."""
     rows = store.rows(

@@ -44,8 +44,12 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     t_moved, old, new = moved
     past = Window("failover", t_moved + TTL_S + SLACK_S, trial.t_end)
     if past.length_s <= 0:
-        # The trial ends when no request fails any more, so nothing was kept past the TTL.
-        return None
+        # The trial ends when no request fails any more: then nothing was kept past the TTL.
+        if fault.t_recovered is not None:
+            return None
+        return NotJudged(
+            NAME, "the load ended within the name's TTL of the new writer's first sample"
+        )
     writes = [
         row
         for row in queries.database_log(evidence, "25006", "read-only transaction", past)

@@ -33,7 +33,9 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     late = [one for one in occasions.answers(evidence, "failover") if one.t_intended >= since]
     if len(late) < LEAST_REQUESTS:
         # The service was whole before there was anything to see.
-        return None
+        if fault.t_recovered is not None or (late and all(one.is_good for one in late)):
+            return None
+        return NotJudged(NAME, "the load ended before the new writer was seen")
     failed = [one for one in late if not one.is_good]
     healthy = occasions.targets(evidence, since, trial.t_end)
     stays_green = bool(healthy) and all(bad == 0 and good > 0 for _, good, bad in healthy)

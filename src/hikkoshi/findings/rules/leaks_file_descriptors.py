@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections.abc import Sequence
 from itertools import groupby
 
-from hikkoshi.evidence import queries
+from hikkoshi.evidence import occasions, queries
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
 from hikkoshi.findings.numbers import (
@@ -24,6 +26,10 @@ APPLIES = Applies((Need.LOAD,), PLANNED)
 
 # Own cuts: a pool or keep-alive fills up once and stays.
 LEAK = Leak(step=3.0, growth=20.0, share=0.10)
+# A request at work holds its own connection, and may hold one to what it waits for.
+FILES_A_REQUEST = 2
+# Twice the time between two counts of the load balancer.
+SKEW_S = 1.0
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
@@ -31,13 +37,31 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     if not windows.planned or not samples:
         return NotJudged(NAME, "open files were not counted during steady or soak")
     grown: dict[str, list[Growth]] = {}
-    for (_, container), group in groupby(samples, lambda one: (one.task, one.container)):
+    at_work = occasions.at_work(evidence)
+    for (task, container), group in groupby(samples, lambda one: (one.task, one.container)):
         series = [(one.t, float(one.open_files)) for one in group]
+        idle = without_requests(series, at_work.get(task, ()))
         for trial in windows.planned:
-            found = growth_in(series, trial, quiet_after(trial, windows.trials), LEAK)
-            if found:
+            quiet = quiet_after(trial, windows.trials)
+            found = growth_in(series, trial, quiet, LEAK)
+            # Requests that hang pile up as a leak does, and hold their sockets after the load.
+            if found and growth_in(idle, trial, quiet, LEAK):
                 grown.setdefault(container, []).append(found)
     return tuple(_finding(name, found) for name, found in grown.items()) or None
+
+
+def without_requests(
+    series: Sequence[tuple[float, float]], at_work: Sequence[tuple[float, int]]
+) -> list[tuple[float, float]]:
+    """Pure: the open files that requests at work do not explain. Of the counts within SKEW_S the
+    largest is taken."""
+    times = [t for t, _ in at_work]
+    left = []
+    for t, files in series:
+        near = at_work[bisect(times, t - SKEW_S) : bisect(times, t + SKEW_S)]
+        requests = max((count for _, count in near), default=0)
+        left.append((t, max(0.0, files - FILES_A_REQUEST * requests)))
+    return left
 
 
 def _finding(container: str, found: list[Growth]) -> Finding:

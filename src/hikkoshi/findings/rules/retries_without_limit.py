@@ -40,9 +40,10 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     t_end = max(moved[0] if moved else 0.0, fault.t_injected + OUTAGE_S)
     length_s = t_end - fault.t_injected
     # A sample on either side, so that the counters' half second does not hide the outage.
-    tried = sum(occasions.attempts(evidence, fault.t_injected - 0.6, t_end + 0.6).values())
-    if not evidence.has_rows("network"):
-        return NotJudged(NAME, "connections that the tasks opened were not counted")
+    counted = occasions.attempts(evidence, fault.t_injected - 0.6, t_end + 0.6)
+    if not counted:
+        return NotJudged(NAME, "connections that the tasks opened were not counted in the failover")
+    tried = sum(counted.values())
     sent = [
         one
         for one in occasions.answers(evidence, "failover")
