@@ -50,6 +50,38 @@ def watched(tmp_path, records):
         process.communicate()
 
 
+def test_each_event_is_one_line_of_json_and_told_once(tmp_path, records):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hikkoshi.cli.main", "watch", "--json", str(tmp_path / "shop")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+    )  # fmt: skip
+    try:
+        lines = (json.loads(line) for line in process.stdout)
+        first = next(lines)
+        assert (first["kind"], first["quiet_s"]) == ("numbers", None)
+        now = time.time()
+        records.record("task_events", t=now, task="a/0123456789", last_status="RUNNING")
+        records.record("service_events", t=now - 60, service="s", message=HOSTILE)
+        found = []
+        while sum(each["kind"] == "event" for each in found) < 2:
+            found.append(next(lines))
+        records.record("faults", name="kill", t_injected=now + 1, proof="gone")
+        while found[-1].get("what") != "fault":
+            found.append(next(lines))
+        for _ in range(2):
+            found.append(next(lines))
+        told = [(each["what"], each["words"]) for each in found if each["kind"] == "event"]
+        assert sorted(told) == sorted(set(told)) and len(told) == 3
+        assert ("task", "01234567 RUNNING") in told and ("fault", "kill: gone") in told
+        assert found[-1]["kind"] == "numbers" and found[-1]["tasks"] == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
 def get(port, path, host=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.putrequest("GET", path, skip_host=True)

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -145,3 +147,27 @@ class Browser:
             self._rest += block
         message, _, self._rest = self._rest.partition(b"\0")
         return dict(json.loads(message))
+
+
+def axe_core(place: Path) -> str:
+    """axe-core's script as npm has it, for this run of the tests alone."""
+    npm = shutil.which("npm")
+    if not npm:
+        pytest.skip("needs npm to get axe-core: accessibility was NOT checked")
+    done = subprocess.run(
+        [npm, "pack", "--silent", "axe-core@4"], cwd=place, timeout=60,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip("npm could not get axe-core: accessibility was NOT checked")
+    shutil.unpack_archive(place / done.stdout.split()[-1], place)
+    return (place / "package" / "axe.min.js").read_text("utf-8")
+
+
+def serious_violations(page: Browser, axe: str) -> Any:
+    """[rule, elements] of what axe-core calls serious or critical on the open page."""
+    page.run(axe + "; 0")
+    return page.run(
+        "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+        ".map(v => [v.id, v.nodes.map(n => n.html.slice(0, 200))]))"
+    )

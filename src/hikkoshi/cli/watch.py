@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.cli.places import region_records, runs
 from hikkoshi.live.following import Followed
+from hikkoshi.live.lines import JsonLines
 from hikkoshi.live.page import live_page
 from hikkoshi.live.server import Feed, LiveServer
 from hikkoshi.live.snapshot import snapshot
@@ -28,7 +30,8 @@ ROOM_FOR_TRACES = 0.12
 @click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--port", default=0, help="Of the page on 127.0.0.1; 0: any that is free.")
 @click.option("--open", "is_opened", is_flag=True, help="Open the page in the browser.")
-def watch(directory: Path | None, port: int, is_opened: bool) -> None:
+@click.option("--json", "is_json", is_flag=True, help="No page: lines of JSON on stdout.")
+def watch(directory: Path | None, port: int, is_opened: bool, is_json: bool) -> None:
     """Show live what the region of DIRECTORY records: requests, latency, connections, CPU, files,
     tasks, faults, and the traces that failed or were slow.
 
@@ -36,15 +39,25 @@ def watch(directory: Path | None, port: int, is_opened: bool) -> None:
     follows whichever records now. Without DIRECTORY: the one here, else the region that belongs
     to no project. The page is on loopback and needs the token in the printed link. Ctrl-C ends it.
 
+    With --json each event (a task's state, a fault, a trial, a service's message) is a line as it
+    comes, {"kind": "event", "t", "what", "words"}, and about once a second there is one with
+    {"kind": "numbers", "rate", "failed", "p99_s", "connections", "tasks", …} of the last 5 s.
+
     \b
     Examples:
       hikkoshi watch examples/genba/before
       hikkoshi watch --open
       hikkoshi watch --port 8090
+      hikkoshi watch --json | jq -c 'select(.kind == "event")'
 
     Exit codes: 130 ended by Ctrl-C, 2 no such directory, 3 the port is taken.
     """
     place = _place(directory)
+    if is_json:
+        if port or is_opened:
+            raise click.UsageError("--json makes no page: leave --port and --open out")
+        _print(place)
+        return
     title = (place or Path.cwd()).resolve().name if place else "the local region"
     feed = Feed()
     try:
@@ -71,21 +84,38 @@ def _place(directory: Path | None) -> Path | None:
     return here if (here / ".hikkoshi").is_dir() else None
 
 
+def _print(place: Path | None) -> None:
+    lines = JsonLines()
+    for window in _windows(place):
+        click.echo("\n".join(lines.fresh(window.store, time.time())))
+
+
 def _feed(place: Path | None, feed: Feed) -> None:
-    """Until Ctrl-C. A new rehearsal, or a region started after it, begins a new window."""
+    next_traces = 0.0
+    for window in _windows(place):
+        now = time.monotonic()
+        feed.put("lines", json_for_script(snapshot(window.store, time.time())))
+        if now >= next_traces:
+            shown = trace_data(window.store, share=ROOM_FOR_TRACES)
+            feed.put("traces", json_for_script(shown))
+            next_traces = now + TRACES_EVERY_S
+
+
+def _windows(place: Path | None) -> Iterator[Window]:
+    """The evidence so far, about once a second until Ctrl-C. A new rehearsal, or a region started
+    after it, begins a new window."""
     while True:
         source = _source(place)
         window = Window()
         try:
-            _follow(place, source, window, feed)
+            yield from _followed(place, source, window)
         finally:
             window.close()
 
 
-def _follow(place: Path | None, source: Path, window: Window, feed: Feed) -> None:
+def _followed(place: Path | None, source: Path, window: Window) -> Iterator[Window]:
     followed = Followed([source, source / "region", source / "trials"])
     results: dict[Path, FollowedResults] = {}
-    next_traces = 0.0
     while _source(place) == source:
         started = time.monotonic()
         for table, lines in followed.fresh():
@@ -94,13 +124,8 @@ def _follow(place: Path | None, source: Path, window: Window, feed: Feed) -> Non
             lines = results.setdefault(file, FollowedResults(file)).lines()
             if lines:
                 window.take("requests", lines)
-        now = time.time()
-        window.prune(now)
-        feed.put("lines", json_for_script(snapshot(window.store, now)))
-        if started >= next_traces:
-            shown = trace_data(window.store, share=ROOM_FOR_TRACES)
-            feed.put("traces", json_for_script(shown))
-            next_traces = started + TRACES_EVERY_S
+        window.prune(time.time())
+        yield window
         # A machine that is busy rehearsing comes first: at most a quarter of one core.
         spent = time.monotonic() - started
         time.sleep(max(EVERY_S - spent, 3 * spent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.evidence.store import EvidenceStore
@@ -17,28 +18,35 @@ MOST_EVENTS = 40
 def snapshot(store: EvidenceStore, now: float) -> dict[str, Any]:
     """Charts of the last five minutes, the numbers of the last five seconds, and the last events.
     `now` None in `last`: nothing has been recorded yet."""
-    first, last = _bounds(store)
+    first, last = bounds(store)
     start = max(first or now, now - SHOWN_S)
     line = timeline(store, start, now)
     return {
         "t": round(now, 3),
-        "quiet_s": None if last is None else round(max(0.0, now - last), 1),
+        "quiet_s": quiet_s(last, now),
         "length": round(line.t_end - line.t_start, 3),
         "bucket": line.bucket_s,
         "bands": _bands(store, line.t_start, line.t_end),
         "marks": [{"t": mark["t"]} for mark in marks_of(line)],
         "charts": chart_specs(line),
-        "numbers": _numbers(store, now),
-        "events": _events(store, now),
+        "numbers": numbers(store, now),
+        "events": [
+            [round(now - each.t, 1), each.kind, each.words] for each in events(store, MOST_EVENTS)
+        ],
     }
 
 
-def _bounds(store: EvidenceStore) -> tuple[float | None, float | None]:
+def bounds(store: EvidenceStore) -> tuple[float | None, float | None]:
+    """When the first and the last thing was recorded; None: nothing has been yet."""
     return store.rows(
         "SELECT min(a), max(b) FROM (SELECT min(t_intended) AS a, max(t_intended + latency_s) AS b "
         "FROM requests UNION ALL SELECT min(t), max(t) FROM task_usage UNION ALL "
         "SELECT min(t), max(t) FROM database UNION ALL SELECT min(t), max(t) FROM task_events)"
     )[0]
+
+
+def quiet_s(last: float | None, now: float) -> float | None:
+    return None if last is None else round(max(0.0, now - last), 1)
 
 
 def _bands(store: EvidenceStore, start: float, end: float) -> list[dict[str, Any]]:
@@ -58,8 +66,9 @@ def _bands(store: EvidenceStore, start: float, end: float) -> list[dict[str, Any
     ]
 
 
-def _numbers(store: EvidenceStore, now: float) -> dict[str, Any]:
-    """Requests count from when they ended: the newest have not been answered yet."""
+def numbers(store: EvidenceStore, now: float) -> dict[str, Any]:
+    """Of the last LATEST_S. Requests count from when they ended: the newest have not been answered
+    yet."""
     count, failed, p99 = store.rows(
         "SELECT count(*), count(*) FILTER (WHERE error IS NOT NULL OR coalesce(status, 0) NOT "
         "BETWEEN 200 AND 399), quantile_cont(latency_s, 0.99) FROM requests "
@@ -85,8 +94,18 @@ def _numbers(store: EvidenceStore, now: float) -> dict[str, Any]:
     }
 
 
-def _events(store: EvidenceStore, now: float) -> list[list[Any]]:
-    """[seconds ago, kind, words], the newest first; each state of a task once."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """kind: task, service, fault or trial. words: in one line, nothing in it is obeyed by a
+    terminal."""
+
+    t: float
+    kind: str
+    words: str
+
+
+def events(store: EvidenceStore, most: int) -> list[Event]:
+    """The newest first; each state of a task once."""
     rows = store.rows(
         """
         SELECT * FROM (
@@ -100,9 +119,9 @@ def _events(store: EvidenceStore, now: float) -> list[list[Any]]:
                       WHERE t_end IS NOT NULL
         ) ORDER BY t DESC LIMIT ?
         """,
-        [MOST_EVENTS],
+        [most],
     )
     return [
-        [round(now - t, 1), kind, one_line(f"{short_task(task)} {words}" if task else words or "")]
+        Event(t, kind, one_line(f"{short_task(task)} {words}" if task else words or ""))
         for t, kind, task, words in rows
     ]
