@@ -210,6 +210,10 @@ def _lay_on_host(
     if "var" in host.directories and not any((layer / "var/tmp").exists() for layer in root.layers):
         draft.steps.append(Tmpfs("/var/tmp", _HIDDEN["/var/tmp"]))
         places.append(Place("/var/tmp", ()))
+    for name, path in _top_files(root.layers).items():
+        if name not in host.directories and f"/{name}" not in host.links:
+            draft.steps.append(Bind(path, f"/{name}", True))
+            places.append(Place(f"/{name}", (path,)))
     for path in draft.scratch.masked:
         if path.is_dir() and not _is_hidden(path):
             draft.steps.append(Tmpfs(str(path), "0755", is_mask=True))
@@ -232,6 +236,17 @@ def _host_places(root: RootFs, host: HostTree) -> list[Place]:
 
 def _names(layer: Path) -> list[str]:
     return [entry.name for entry in layer.iterdir() if entry.is_dir()]
+
+
+def _top_files(layers: Sequence[Path]) -> dict[str, Path]:
+    """Files right beneath the root, as /extra.conf for FireLens in AWS's examples; the topmost
+    layer's. They are read-only: only directories can be overlays."""
+    return {
+        entry.name: entry
+        for layer in layers
+        for entry in sorted(layer.iterdir())
+        if entry.is_file() and not entry.name.startswith(".wh.")
+    }
 
 
 def _is_hidden(path: Path) -> bool:
