@@ -72,6 +72,29 @@ def test_the_drivers_own_word_is_a_fact(made_run):
     assert finding.certainty is FACT and "30 lines of app" in finding.summary
 
 
+def test_a_router_that_ended_by_itself_at_the_start_loses_every_line(made_run):
+    """Its file was not there, so no record reached anything: no fault's doing."""
+    made_run.trial("steady", 5, 15)
+    written(made_run, 100, t=9)
+    made_run.row("container_ends", t=2, task="x", container="log-router", exit_code=1)
+    made_run.row("log_counters", t=9, task="x", container="app", accepted=100, dropped=100)
+    (finding,) = made_run.judge_by(loses_log_lines)
+    assert finding.certainty is FACT and "100 lines of app" in finding.summary
+
+
+@pytest.mark.parametrize(("t", "expected"), [(9, HINT), (45, None)])
+def test_back_pressure_is_told(made_run, t, expected):
+    trials(made_run)
+    made_run.trial("router-crash", 40, 50)
+    delivered(made_run, written(made_run, 100))
+    line = "[2026/11/24 08:00:00] [ warn] [input] forward.0 paused (mem buf overlimit)"
+    for _ in range(3):
+        made_run.row("logs", t=t, task="x", container="log-router", stream="stderr", line=line)
+    answer = made_run.judge_by(loses_log_lines)
+    assert certainty(answer) is expected
+    assert expected is None or "3 times" in answer[0].summary
+
+
 @pytest.mark.parametrize(
     ("doubled", "expected"), [(0, None), (3, None), (5, LIKELY), (45, FACT), (200, FACT)]
 )

@@ -131,17 +131,37 @@ def longest_line(store: EvidenceStore) -> int | None:
 
 def counters(store: EvidenceStore) -> list[Counters]:
     """The log driver's own, up to the moment at which a container of the task ended unasked: what
-    it drops after its router was killed is that fault's doing."""
+    it drops after its router was killed is that fault's doing. One that had ended before the first
+    trial did so by itself."""
     rows = store.rows(
         """
         SELECT coalesce(c.task, ''), coalesce(c.container, ''), max(c.accepted), max(c.dropped)
         FROM log_counters c LEFT JOIN (
             SELECT task, min(t) AS t FROM container_ends
             WHERE t_signalled IS NULL GROUP BY task) x ON x.task = c.task
-        WHERE x.t IS NULL OR c.t < x.t GROUP BY 1, 2 ORDER BY 4 DESC, 1
+        WHERE x.t IS NULL OR c.t < x.t OR x.t < (SELECT min(t_start) FROM trials)
+        GROUP BY 1, 2 ORDER BY 4 DESC, 1
         """
     )
     return [Counters(*row) for row in rows]
+
+
+def pauses(store: EvidenceStore, windows: tuple[Window, ...]) -> dict[str, int]:
+    """Container → how often it said, in the windows, that an input was paused for want of memory:
+    Fluent Bit's words, and the built-in router's."""
+    found: dict[str, int] = {}
+    for window in windows:
+        rows = store.rows(
+            """
+            SELECT container, count(*) FROM logs
+            WHERE t BETWEEN ? AND ? AND container IS NOT NULL
+              AND regexp_matches(line, 'paused \\(mem buf overlimit') GROUP BY container
+            """,
+            [window.t_start, window.t_end],
+        )
+        for container, count in rows:
+            found[container] = found.get(container, 0) + count
+    return found
 
 
 def lines_a_second(store: EvidenceStore, container: str, window: Window) -> float:

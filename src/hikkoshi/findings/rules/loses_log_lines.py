@@ -45,20 +45,25 @@ def looked_at(windows: Windows) -> tuple[Window, ...]:
 
 
 def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
-    if nowhere := deliveries.why_nowhere(evidence):
+    counters = deliveries.counters(evidence)
+    nowhere = deliveries.why_nowhere(evidence)
+    if nowhere and not any(one.dropped for one in counters):
         return NotJudged(NAME, *nowhere)
     within = looked_at(windows)
     lost: dict[str, list[Loss]] = {}
     for loss in deliveries.losses(evidence, within):
         lost.setdefault(loss.container, []).append(loss)
     dropped: dict[str, list[Counters]] = {}
-    for row in deliveries.counters(evidence):
+    for row in counters:
         dropped.setdefault(row.container, []).append(row)
     findings = []
     for container in sorted(set(lost) | set(dropped)):
         finding = _judge(container, lost.get(container, []), dropped.get(container, []))
         if finding:
             findings.append(finding)
+    findings += [
+        _held_back(router, count) for router, count in deliveries.pauses(evidence, within).items()
+    ]
     if findings:
         return tuple(findings)
     if sum(loss.written for losses in lost.values() for loss in losses) < LEAST_WRITTEN:
@@ -68,6 +73,23 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
             "destination",
         )
     return None
+
+
+def _held_back(router: str, times: int) -> Finding:
+    return Finding(
+        NAME,
+        Certainty.HINT,
+        router,
+        f"{router} held its input back {times} times because its memory was full: the destination "
+        "did not keep up. What waits in the log drivers meanwhile is lost when they are full, too.",
+        (measured("times that an input was paused (mem buf overlimit)", times, "1 is a hint"),),
+        (
+            "Let the router buffer on disk ([SERVICE] storage.path, [INPUT] storage.type "
+            "filesystem), or raise Mem_Buf_Limit within the container's memory.",
+            "Let the output keep up: workers 2, compress gzip, a larger batch.",
+            "Write less: one line for a request, no debug level in production.",
+        ),
+    )
 
 
 def _judge(container: str, losses: list[Loss], counters: list[Counters]) -> Finding | None:
