@@ -1,10 +1,11 @@
 """The whole corpus: `make corpus`. Prints a table, and with --write puts it into docs/rules/.
 
-    python tests/corpus/measure.py [--write] [--only WORD]… [--label TEXT] [--rows FILE]
-        [--keep DIRECTORY] [--turn FILE]
+    python tests/corpus/measure.py [--write] [--only-write] [--only WORD]… [--label TEXT]
+        [--rows FILE] [--keep DIRECTORY] [--turn FILE]
 
 --rows: results are added to FILE (those of twins to FILE.twins), and what is in it already is not
 rehearsed again, so that a run can be taken up where it was broken off.
+--only-write: nothing is rehearsed, the table is made of FILE.
 --keep: projects with their runs stay there when the defect was missed or the twin has a fact.
 --turn: FILE is locked (flock) while cases are rehearsed, for machines on which others measure, too;
 after three minutes it is the others' turn.
@@ -178,7 +179,8 @@ def _facts_on_twin(case: Case, bench: Bench, twins: dict[str, list[str]]) -> lis
     return twins[key]
 
 
-def table(rows: list[Row], skipped: list[Case], label: str) -> str:
+def table(rows: list[Row], skipped: list[Case], label: str, waiting: Iterable[Case] = ()) -> str:
+    """waiting: cases that were chosen and not rehearsed yet."""
     found = [row for row in rows if row.found not in ("missed", NOT_JUDGED)]
     not_judged = sum(row.found == NOT_JUDGED for row in rows)
     facts = [row for row in rows if row.found == "fact"]
@@ -201,6 +203,9 @@ def table(rows: list[Row], skipped: list[Case], label: str) -> str:
         for row in rows
     ]
     lines += [f"| {c.language} | {c.rule} | skipped: {c.why_not} | | | |" for c in skipped]
+    if names := [case.name for case in waiting]:
+        told = f"Not yet rehearsed, so nothing is claimed of them ({len(names)})"
+        lines += ["", f"{told}: {', '.join(names)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -208,6 +213,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--only-write", action="store_true")
     for name in ("--rows", "--keep", "--turn"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--label", default=_today())
@@ -218,11 +224,13 @@ def main() -> int:
         print(f"SKIPPED {case.name}: {case.why_not}", flush=True)
     with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
         bench = Bench(Path(scratch), asked.rows, asked.keep, asked.turn)
-        known = run([c for c in chosen if not c.why_not], bench)
+        ready = [c for c in chosen if not c.why_not]
+        known = bench.known() if asked.only_write else run(ready, bench)
     rows = [known[c.name] for c in chosen if c.name in known]
-    text = table(rows, skipped, asked.label)
+    waiting = [c for c in chosen if c.name not in known and not c.why_not]
+    text = table(rows, skipped, asked.label, waiting)
     print(text)
-    if asked.write:
+    if asked.write or asked.only_write:
         page = PAGE.read_text("utf-8")
         before, after = page.split(START)[0], page.split(END)[1]
         PAGE.write_text(f"{before}{START}\n{text}{END}{after}", "utf-8")

@@ -60,6 +60,7 @@ def test_what_counts_as_found_and_as_false():
     assert "1 of 2 planted defects named (1 as facts), 1 not judged" in table(
         [found, excused], [], "today"
     )
+    assert "nothing is claimed of them (1): python-is-throttled" in table([], [], "today", [case])
     text = table([found, follows, missed], [], "today")
     assert "2 of 3 planted defects named (1 as facts)" in text
     assert "1 on planted services, 1 on repaired twins" in text
