@@ -46,6 +46,9 @@ def disk(tmp_path: Path) -> Path:
     put("/usr/bin/cat", "a program\n", 0o755)
     put("/bin/sh", "a shell\n", 0o755)
     put("/usr/lib/web/module.so", "opened by name\n")
+    put("/usr/share/web-more/more.conf", "a module\n")
+    put("/usr/lib/web/more.so", "opened by name\n")
+    (root / "etc/web/conf.d/more.conf").symlink_to("/usr/share/web-more/more.conf")
     put("/usr/sbin/adduser", "for installing\n", 0o755)
     (root / "var/lib/web").mkdir(parents=True)
     (root / "var/lib/web/conf").symlink_to("/etc/web")
@@ -56,6 +59,7 @@ def disk(tmp_path: Path) -> Path:
                 "Depends: web-data (>= 1), adduser, mail-agent | web-module\n"),
         package("web-data", ["/usr/share/web", "/usr/share/web/page"]),
         package("web-modules", ["/usr/lib/web/module.so"], "Provides: web-module (= 1)\n"),
+        package("web-more", ["/usr/share/web-more/more.conf", "/usr/lib/web/more.so"]),
         package("adduser", ["/usr/sbin/adduser"]),
         package("coreutils", ["/usr/bin/cat"], "Essential: yes\n"),
     ]  # fmt: skip
@@ -85,6 +89,13 @@ def test_the_image_has_the_service_as_it_is_on_the_disk(disk: Path, tmp_path: Pa
     assert (root / "usr/bin/cat").is_file(), "its script runs it"
     for path in ("usr/share/doc", "etc/cron.d", "usr/sbin/adduser", "usr/lib/tmpfiles.d"):
         assert not (root / path).exists(), path
+
+
+def test_a_package_that_added_to_its_configuration_comes_along(disk: Path, tmp_path: Path) -> None:
+    root = made(disk, tmp_path)
+    assert (root / "etc/web/conf.d/more.conf").is_symlink()
+    for path in ("usr/share/web-more/more.conf", "usr/lib/web/more.so"):
+        assert (root / path).is_file(), path
 
 
 def test_what_its_script_reads_and_a_link_to_a_directory(disk: Path, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Distribution:
             )
         self._fields: dict[str, Mapping[str, str]] = {}
         self._provided: dict[str, str] = {}
+        self._owners: dict[str, str] | None = None
         for paragraph in status.read_text("utf-8", "replace").split("\n\n"):
             fields = dict(re.findall(r"^([A-Z][\w-]*): (.*)$", paragraph, re.MULTILINE))
             if "Package" in fields and " installed" in fields.get("Status", " installed"):
@@ -114,17 +115,40 @@ class Distribution:
         return found
 
     def owner(self, path: str) -> str | None:
-        names = {path, path.removeprefix("/usr"), self._root.real(path) or path}
-        for name in sorted(self._fields):
-            if any(not names.isdisjoint(lines) for lines in self._lists(name)):
-                return name
+        if self._owners is None:
+            self._owners = {
+                line: name
+                for name in sorted(self._fields, reverse=True)
+                for lines in self._lists(name)
+                for line in lines
+            }
+        for one in (path, path.removeprefix("/usr"), self._root.real(path) or path):
+            if one in self._owners:
+                return self._owners[one]
         return None
+
+    def added_to(self, names: Iterable[str]) -> list[str]:
+        """Packages that put something into the directories of /etc that are these packages' own: a
+        module of nginx's, whose link in /etc/nginx/modules-enabled would lead nowhere."""
+        tops = {top for name in names for top in _own_directories(self.files(name))}
+        found: set[str] = set()
+        for top in sorted(tops):
+            outside = self._root.outside(top)
+            for place in sorted(outside.rglob("*")) if outside.is_dir() else ():
+                path = f"/{place.relative_to(self._root.root)}"
+                real = self._root.real(path) if place.is_symlink() else None
+                owner = self.owner(real or path)
+                if owner is not None and not self._is_left_out(owner):
+                    found.add(owner)
+        return sorted(found)
 
 
 def put_packages(stage: Stage, names: Iterable[str]) -> None:
     """The packages, those they depend on, and what their scripts run, from the stage's source."""
     distribution = Distribution(stage.source)
-    packages = distribution.closure(names)
+    asked = list(names)
+    packages = distribution.closure(asked)
+    packages = distribution.closure([*packages, *distribution.added_to(asked)])
     scripts: list[str] = []
     for name in packages:
         for path in _with_own_configuration(distribution.files(name)):
@@ -136,14 +160,19 @@ def put_packages(stage: Stage, names: Iterable[str]) -> None:
 
 def _with_own_configuration(files: list[str]) -> list[str]:
     """A directory of /etc that is the package's is taken whole: what was added to it, too."""
-    own = {
+    own = _own_directories(files)
+    rest = [path for path in files if not any(path.startswith(f"{top}/") for top in own)]
+    return [*sorted(own), *(path for path in rest if path not in own)]
+
+
+def _own_directories(files: list[str]) -> set[str]:
+    """Of /etc, that are the package's by its list."""
+    return {
         f"/etc/{PurePosixPath(path).parts[2]}"
         for path in files
         if path.startswith("/etc/") and len(PurePosixPath(path).parts) > 3
         and PurePosixPath(path).parts[2] not in _SHARED
     }  # fmt: skip
-    rest = [path for path in files if not any(path.startswith(f"{top}/") for top in own)]
-    return [*sorted(own), *(path for path in rest if path not in own)]
 
 
 def _put(stage: Stage, path: str) -> list[str]:

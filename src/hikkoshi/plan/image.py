@@ -62,8 +62,10 @@ def plan_image(chosen: Chosen, host: Host, notebook: Notebook) -> Image:
     is_from_tree = bool(package and host.system.tree and kind not in ("python", "static"))
     kept = chosen.files.kept
     if package and kind not in ("python", "static"):
-        # What the package brings, its manager installs.
-        kept = tuple(path for path in kept if path.startswith("/etc/"))
+        # What the package brings, its manager installs; content that its configuration names is
+        # the host's own.
+        content = tuple(f"{directory}/" for directory in chosen.files.named)
+        kept = tuple(path for path in kept if path.startswith(("/etc/", *content)))
     copies = {f"{ROOT}{path}": path for path in kept}
     made = {f"{ROOT}{path}": text for path, text in fitted.files.items()}
     told = tuple(fitted.told)

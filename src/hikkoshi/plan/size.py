@@ -80,7 +80,9 @@ def choose_nofile(host: Host, unit: Unit, notebook: Notebook) -> tuple[int, int]
         soft, hard = 1024, 524288
         why = "systemd's default (1024 soft, 524288 hard); the unit says nothing"
     limits = tuple(min(n, 1048576) if n > 0 else 1048576 for n in (soft, hard))
-    said = notebook.note("nofile", f"{limits[0]}:{limits[1]}", f"as on the host: {why}")
+    unlike = [f"the unit says LimitNOFILE={text}: it was not started by it, or before it said so"]
+    evidence = unlike if seen and text and text.partition(":")[0] != str(soft) else []
+    said = notebook.note("nofile", f"{limits[0]}:{limits[1]}", f"as on the host: {why}", *evidence)
     low, _, high = said.partition(":")
     if not low.isdigit() or not (high or low).isdigit():
         from hikkoshi.base.errors import BadInput

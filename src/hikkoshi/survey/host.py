@@ -161,6 +161,13 @@ def _applications(work: _Work) -> None:
     packaged = [(u, work.owners[u.files[0]]) for u, _ in work.chosen if u.files[0] in work.owners]
     own = {p for pair in packaged for p in applications.configuration_patterns(*pair)}
     work.take(work.reach.read(sorted(own), _TEXT_LIMIT))
+    content = {
+        path
+        for unit, _ in work.chosen
+        for path in _content_of(work, unit)[0]
+        if path not in work.gathered.files and work.gathered.entries[path].kind == "f"
+    }
+    work.take(work.reach.read(sorted(content), _PROGRAM_LIMIT))
 
 
 def _kept_of(work: _Work) -> list[str]:
@@ -241,6 +248,8 @@ def _host(work: _Work) -> Host:
     apps = []
     for unit, root in work.chosen:
         kept, left_out = applications.choose_files(unit, root, gathered.entries, data)
+        content, not_kept = _content_of(work, unit)
+        kept, left_out = tuple(dict.fromkeys((*kept, *content))), {**left_out, **not_kept}
         described = applications.describe_application(unit, root, kept, left_out, gathered)
         own = [lib for lib in libraries if lib.place.startswith((f"{root}/", "/usr/local/"))]
         named = _named_by_configuration(work, unit)
@@ -277,6 +286,18 @@ def _named_by_configuration(work: _Work, unit: Unit) -> tuple[str, ...]:
     words = {w.rstrip("/;,") for text in texts for w in _CONTENT.findall(_COMMENTED.sub("", text))}
     found = sorted(word for word in words if word in work.gathered.entries)
     return tuple(w for w in found if not any(w.startswith(f"{other}/") for other in found))
+
+
+def _content_of(work: _Work, unit: Unit) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The files in those directories: what to keep, and what is left out, with the reason."""
+    kept: dict[str, None] = {}
+    left_out: dict[str, str] = {}
+    data = _data(work)
+    for directory in _named_by_configuration(work, unit):
+        found, not_kept = applications.choose_files(unit, directory, work.gathered.entries, data)
+        kept |= dict.fromkeys(path for path in found if path.startswith(f"{directory}/"))
+        left_out |= {p: why for p, why in not_kept.items() if p.startswith(f"{directory}/")}
+    return tuple(kept), left_out
 
 
 def _of_programs(work: _Work) -> tuple[Configuration, ...]:
