@@ -63,9 +63,9 @@ class Distribution:
                     self._provided.setdefault(name, fields["Package"])
 
     def closure(self, names: Iterable[str]) -> list[str]:
-        """The packages with those they depend on, as far as they are installed; sorted. Raises
-        ImageNotHere for a name that is not installed."""
-        asked = list(names)
+        """The packages with those they depend on, as far as they are installed; sorted. A name may
+        be one that another provides. Raises ImageNotHere for one that is not installed."""
+        asked = [n if n in self._fields else self._provided.get(n, n) for n in names]
         for name in asked:
             if name not in self._fields:
                 raise ImageNotHere(f"the package {name} is not installed in {self._root.root}")

@@ -123,13 +123,6 @@ def _put_own(
     """What the project gives; the paths below which its files are."""
     own: list[str] = []
     for image in chain:
-        for name, target in sorted(image.copy.items()):
-            if recipes.project is None:
-                raise ImageNotHere(f"image {image.name} copies files, but there is no project")
-            source = source_of(recipes.project, name, image.name)
-            place = f"{target.rstrip('/')}/{source.name}" if target.endswith("/") else target
-            stage.put(place, source)
-            own.append(place.strip("/"))
         if image.packages and not has_python:
             raise ImageNotHere(f"image {image.name} has packages: write from: {PYTHON}")
         if image.packages:
@@ -141,6 +134,14 @@ def _put_own(
             stage.take(path)
         for path in image.directories:
             distribution.make_writable(stage, path)
+        # Last, as a Dockerfile's COPY: the project's file wins over a package's of the same name.
+        for name, target in sorted(image.copy.items()):
+            if recipes.project is None:
+                raise ImageNotHere(f"image {image.name} copies files, but there is no project")
+            source = source_of(recipes.project, name, image.name)
+            place = f"{target.rstrip('/')}/{source.name}" if target.endswith("/") else target
+            stage.put(place, source)
+            own.append(place.strip("/"))
     return tuple(own)
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
+from hikkoshi.plan import front as front_
 from hikkoshi.plan.application import Chosen
 from hikkoshi.plan.environment import Environment, parameter_name
 from hikkoshi.plan.fluent_bit import PARSERS, Router
+from hikkoshi.plan.front import Front
 from hikkoshi.plan.image import Image
 from hikkoshi.plan.size import SIDECAR_MIB
 from hikkoshi.plan.traffic import Traffic
@@ -48,6 +50,7 @@ def task_definition(
     router: Router,
     traces: str,
     more: Mapping[str, str],
+    front: Front | None,
 ) -> dict[str, Any]:
     """traces: `xray`, `otel` or nothing. more: environment beside the unit's."""
     name = chosen.name
@@ -66,6 +69,9 @@ def task_definition(
         "dependsOn": [{"containerName": "log-router", "condition": "START"}],
     }
     containers = [application, _router(name, place, router)]
+    if front is not None:
+        image = place.image(f"{name}-{front_.NAME}")
+        containers.append(front_.container(front, image, name, SIDECAR_MIB))
     if traces == "xray":
         containers.append({
             "name": "xray-daemon", "image": XRAY_IMAGE, "essential": False,
@@ -114,9 +120,11 @@ def _router(service: str, place: Place, router: Router) -> dict[str, Any]:
     }
 
 
-def service_definition(chosen: Chosen, place: Place) -> dict[str, Any]:
+def service_definition(chosen: Chosen, place: Place, front: Front | None) -> dict[str, Any]:
     """Behind a target group if it speaks HTTP; else behind none."""
     made = _service_definition(chosen, place)
+    if front is not None:
+        made["loadBalancers"][0] |= {"containerName": front_.NAME, "containerPort": front.port}
     if not chosen.speaks_http:
         del made["loadBalancers"], made["healthCheckGracePeriodSeconds"]
     return made
@@ -161,7 +169,7 @@ def settings(
     router: Router,
     traffic: Traffic,
     schema: Sequence[str],
-    health_matcher: str,
+    front_image: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     name = chosen.name
     router_copies = {"log-router/application.conf": ROUTER_FILE}
@@ -184,13 +192,17 @@ def settings(
             "listener_port": 80,
             "health_check": {
                 "path": chosen.health_path, "interval": "10s", "timeout": "5s",
-                "healthy_threshold": 2, "unhealthy_threshold": 2, "matcher": health_matcher,
+                "healthy_threshold": 2, "unhealthy_threshold": 2, "matcher": chosen.health_codes,
             },
             "deregistration_delay": "30s",
         },
         "synthetic": "synthetic.yaml",
         "load": {"targets": "targets.http", "rate": f"{traffic.rate}/s"},
     }  # fmt: skip
+    if front_image is not None:
+        made["images"][place.image(f"{name}-{front_.NAME}")] = {
+            "dockerfile": f"{front_.NAME}/Dockerfile", "embedded": front_image,
+        }  # fmt: skip
     if not chosen.speaks_http:
         for key in ("load_balancer", "synthetic", "load"):
             del made[key]

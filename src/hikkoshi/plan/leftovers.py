@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from hikkoshi.model.survey import Host, Unit
 from hikkoshi.plan.application import Chosen
+from hikkoshi.plan.front import NAME as NGINX
+from hikkoshi.plan.front import Front
 
 _AGENTS = {
     "td-agent": "the log router's container (Fluent Bit) does its work",
@@ -24,7 +26,8 @@ _AGENTS = {
 }
 _MANAGED = {
     "nginx": "the load balancer does TLS and routing; keep it as a sidecar only for what its "
-             "configuration does besides (rewrites, caching, static files)",
+             "configuration does besides (rewrites, caching, static files): where it hands "
+             "requests to the application, the answer `nginx: sidecar` does so",
     "apache2": "the load balancer does TLS and routing; as for nginx",
     "httpd": "the load balancer does TLS and routing; as for nginx",
     "redis-server": "a cache of its own: ElastiCache (tasks come and go, and each would have one)",
@@ -71,12 +74,23 @@ def find_traces(host: Host, unit: Unit) -> tuple[str, str]:
 
 
 def find_leftovers(
-    host: Host, chosen: Chosen, others: Sequence[Unit], told: Sequence[str] = ()
+    host: Host,
+    chosen: Chosen,
+    others: Sequence[Unit],
+    told: Sequence[str] = (),
+    front: Front | None = None,
 ) -> Leftovers:
-    """others: services that are enabled beside the application. told: of its image."""
+    """others: services that are enabled beside the application. told: of its image. front: nginx,
+    if it is kept."""
     found = Leftovers()
     found.moves += told
-    _unlike_a_container(host, chosen, found)
+    if front is not None:
+        found.moves.append(
+            "`nginx.service`: a container of the task, to which the target group sends at port "
+            f"{front.port}; its configuration lies under nginx/"
+        )
+        found.moves += front.told
+    _unlike_a_container(host, chosen, found, is_fronted=front is not None)
     if not chosen.speaks_http:
         found.decide.append(
             f"port {chosen.port} speaks no HTTP: an application load balancer cannot carry it. Its "
@@ -86,6 +100,8 @@ def find_leftovers(
     for unit in others:
         name = unit.name.removesuffix(".service")
         base = name.partition("@")[0]
+        if base == NGINX and front is not None:
+            continue
         if base in _AGENTS:
             found.stays.append(f"`{unit.name}`: {_AGENTS[base]}")
         elif base in _MANAGED:
@@ -121,7 +137,7 @@ def find_leftovers(
     return found
 
 
-def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers) -> None:
+def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers, *, is_fronted: bool) -> None:
     unit = chosen.unit
     is_nginx = bool(chosen.command) and chosen.command[0].endswith("/nginx")
     if unit.type == "forking" and not is_nginx:
@@ -132,9 +148,14 @@ def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers) -> None:
     heard = {s.address for s in host.listeners if s.unit == unit.name and s.port == chosen.port}
     words = set(chosen.command) | {w.partition(":")[0] for w in chosen.command}
     is_changed = any("0.0.0.0" in line or "all addresses" in line for line in found.moves)
-    if not is_changed and (
-        (heard and heard <= {"127.0.0.1", "::1"})
-        or (not heard and words & {"127.0.0.1", "localhost"})
+    # Behind nginx in the same task the loopback is where it belongs.
+    if (
+        not is_changed
+        and not is_fronted
+        and (
+            (heard and heard <= {"127.0.0.1", "::1"})
+            or (not heard and words & {"127.0.0.1", "localhost"})
+        )
     ):
         found.decide.append(
             "it listens on the loopback alone: the load balancer cannot reach it in a task: let "

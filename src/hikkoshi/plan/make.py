@@ -8,11 +8,13 @@ import re
 from hikkoshi.base.errors import BadInput
 from hikkoshi.model.survey import Survey
 from hikkoshi.plan import documents
+from hikkoshi.plan import front as front_
 from hikkoshi.plan.account import instance_count, network
 from hikkoshi.plan.application import Chosen, choose_application
 from hikkoshi.plan.choice import Notebook, Planned
 from hikkoshi.plan.environment import plan_environment
 from hikkoshi.plan.fluent_bit import PARSERS
+from hikkoshi.plan.front import plan_front
 from hikkoshi.plan.image import ROOT, plan_image
 from hikkoshi.plan.leftovers import find_leftovers, find_traces
 from hikkoshi.plan.logs import translate
@@ -47,7 +49,9 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     environment = plan_environment(chosen.name, chosen.unit, host, survey.account, notebook)
     traces, because = find_traces(host, chosen.unit)
     traces = notebook.note("traces", traces or "none", because).replace("none", "")
-    size = choose_size(host, chosen.unit, 1 + bool(traces), notebook)
+    front = plan_front(host, chosen, notebook)
+    sidecars = 1 + bool(traces) + (front is not None)
+    size = choose_size(host, chosen.unit, sidecars, notebook)
     nofile = choose_nofile(host, chosen.unit, notebook)
     image = plan_image(chosen, host, notebook)
     router = translate(chosen.name, chosen.unit, host.configurations, place.region, notebook)
@@ -57,10 +61,11 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     if environment.database and environment.database.engine != "aurora-postgresql":
         reasons.append(f"the local region plays no {environment.database.engine}: not implemented")
     task = documents.task_definition(
-        chosen, place, size, nofile, environment, router, traces, image.environment
+        chosen, place, size, nofile, environment, router, traces, image.environment, front
     )
     settings = documents.settings(
-        chosen, place, image, environment, router, traffic, schema, chosen.health_codes
+        chosen, place, image, environment, router, traffic, schema,
+        None if front is None else front_.embedded(front, host),
     )  # fmt: skip
     others = [
         unit for unit in host.units
@@ -68,11 +73,11 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         and (unit.is_enabled or unit.is_active)
         and (_is_known_agent(unit.name) or any(a.unit == unit.name for a in host.applications))
     ]  # fmt: skip
-    leftovers = find_leftovers(host, chosen, others, image.told)
+    leftovers = find_leftovers(host, chosen, others, image.told, front)
     notebook.refuse_unknown((BODIES, "schema"))
     files = {
         "ecs-task-def.json": _json(task),
-        "ecs-service-def.json": _json(documents.service_definition(chosen, place)),
+        "ecs-service-def.json": _json(documents.service_definition(chosen, place, front)),
         "hikkoshi.yaml": documents.to_yaml(settings, _COMMENTS),
         "Dockerfile": image.dockerfile,
         ".dockerignore": "*\n!rootfs\n!rootfs/**\n",
@@ -83,6 +88,9 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         ),
         **image.made,
     }
+    if front is not None:
+        files["nginx/Dockerfile"] = front_.dockerfile(front, host)
+        files |= {f"{front_.NAME}{path}": text for path, text in front.files.items()}
     if chosen.speaks_http:
         files |= {"targets.http": traffic.targets, "synthetic.yaml": traffic.synthetic}
         files |= traffic.files
