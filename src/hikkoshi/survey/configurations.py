@@ -16,6 +16,7 @@ from hikkoshi.model.survey import (
     Mount,
     Package,
 )
+from hikkoshi.survey import rpm
 from hikkoshi.survey.gathered import Gathered, matches
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -102,6 +103,10 @@ def read_packages(gathered: Gathered) -> tuple[Package, ...]:
             fields = dict(line.partition(": ")[::2] for line in block.splitlines())
             if fields.get("Status", "").endswith(" installed") and "Package" in fields:
                 found.append(Package(fields["Package"], fields.get("Version", "")))
+    if not found:
+        for path in gathered.matching(*rpm.DATABASES):
+            with suppress(ValueError):  # A damaged one is not seen, and the survey says so.
+                found += [Package(p.name, p.version) for p in rpm.read_rpm(gathered.files[path])]
     return tuple(sorted(set(found), key=lambda p: p.name))
 
 

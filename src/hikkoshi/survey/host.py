@@ -20,7 +20,7 @@ from hikkoshi.model.survey import (
     Unit,
     Unseen,
 )
-from hikkoshi.survey import applications, commands, configurations, systemd
+from hikkoshi.survey import applications, commands, configurations, rpm, systemd
 from hikkoshi.survey.access_logs import read_access_log
 from hikkoshi.survey.gathered import Entry, Gathered, Reach, matches
 from hikkoshi.survey.network import read_network
@@ -122,7 +122,8 @@ def _files(work: _Work) -> None:
         )
     )  # fmt: skip
     if not work.gathered.answers:
-        work.take(work.reach.read(("/var/lib/dpkg/status",), 64 << 20))
+        work.take(work.reach.read(("/var/lib/dpkg/status", *rpm.DATABASES), _PROGRAM_LIMIT))
+        work.take(work.reach.read(rpm.OLDER, 16))
     units = systemd.read_units(work.gathered)
     wanted = {name.lstrip("-") for unit in units for name in unit.environment_files}
     work.take(work.reach.read(sorted(wanted), _TEXT_LIMIT))
@@ -382,6 +383,16 @@ def _not_seen(work: _Work, host: Host) -> Iterable[Unseen]:
         for path in unit.missing_files:
             yield Unseen(path, f"the environment file of {unit.name} could not be read", "as root")
     read = work.gathered.files
+    for path in rpm.OLDER:
+        if path in read:
+            why = "an rpm database in Berkeley DB's format is not read in a tree"
+            yield Unseen(path, why, "survey the running host: --host ssh://user@host")
+    for path in rpm.DATABASES:
+        if path in read:
+            try:
+                rpm.read_rpm(read[path])
+            except ValueError as error:
+                yield Unseen(path, f"the rpm database cannot be read: {error}")
     patterns = [p for ps in configurations.KINDS.values() for p in ps]
     for path, entry in work.gathered.entries.items():
         if entry.kind == "f" and path not in read and any(matches(path, p) for p in patterns):

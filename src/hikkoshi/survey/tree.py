@@ -7,10 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.model.survey import Unseen
+from hikkoshi.survey import rpm
 from hikkoshi.survey.gathered import Entry, Gathered
 
 _MOST_LINKS = 40
@@ -99,7 +101,7 @@ class TreeReach:
 
     def owners(self, paths: Iterable[str]) -> Mapping[str, str]:
         if self._owners is None:
-            self._owners = dict(self._dpkg_files())
+            self._owners = {**dict(self._dpkg_files()), **dict(self._rpm_files())}
         found = {}
         for path in paths:
             for name in other_names(path):
@@ -117,6 +119,15 @@ class TreeReach:
             package = file.name.removesuffix(".list").partition(":")[0]
             for line in file.read_text("utf-8", "replace").splitlines():
                 yield line, package
+
+    def _rpm_files(self) -> Iterator[tuple[str, str]]:
+        for path in rpm.DATABASES:
+            place = self._inside(path)
+            # One that cannot be read is listed as not seen.
+            with suppress(OSError, ValueError):
+                if place is not None and place.is_file():
+                    for package in rpm.read_rpm(place.read_bytes()):
+                        yield from ((file, package.name) for file in package.files)
 
     def _inside(self, path: str) -> Path | None:
         """None if it does not exist, or its links go round."""
