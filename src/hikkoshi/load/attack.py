@@ -41,10 +41,11 @@ class Attack:
     targets that are paths. connect_to: `host:port` or `unix:/path` for all connections. queue:
     how many requests may wait for a free connection; the rest fail as Overflow. timeout_s counts
     from the moment a request was due. target_group_header: an answer's header whose value goes to
-    the column `target_group`. expect: conditions (see `conditions`); its checks are made by the
-    generator, its thresholds by who has the summary. feed: a CSV file of values for variables.
-    name: of the run, in results. share (k, n): only requests k, k+n, k+2n, … of the plan, with an
-    n-th of the connections and of the queue; all n shares together are the load, exactly.
+    the column `target_group`. streams: requests at one time on a connection of HTTP/2. expect:
+    conditions (see `conditions`); its checks are made by the generator, its thresholds by who has
+    the summary. feed: a CSV file of values for variables. name: of the run, in results. share
+    (k, n): only requests k, k+n, k+2n, … of the plan, with an n-th of the connections and of the
+    queue; all n shares together are the load, exactly.
     """
 
     targets: tuple[Target, ...]
@@ -63,6 +64,7 @@ class Attack:
     redirects: int = 0
     is_chunked: bool = False
     is_http2: bool = False
+    streams: int = 1
     expect: str | None = None
     feed: Path | None = None
     name: str = ""
@@ -73,7 +75,7 @@ class Attack:
     def __post_init__(self) -> None:
         if not self.targets:
             raise BadInput("a load needs a target", fix="give at least one")
-        for name in ("connections", "processes"):
+        for name in ("connections", "processes", "streams"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}", fix="give 1 or more")
         if not 0 <= self.share[0] < self.share[1]:
@@ -88,6 +90,8 @@ class Attack:
                 raise BadInput(f"{name} is {getattr(self, name)}", fix="give 0 or more")
         if self.expect is not None:
             parse_conditions(self.expect)
+        if self.streams > 1 and not self.is_http2:
+            raise BadInput("several streams on a connection of HTTP/1.1", fix="give --http2 too")
         if self.is_http2 and (self.is_chunked or not self.is_kept_alive):
             raise BadInput(
                 "HTTP/2 has neither chunked bodies nor connections of one request",
@@ -150,7 +154,7 @@ class Attack:
 # The fields that JSON has words for; `share` and `processes` are of who carries it out.
 _PLAIN = (
     "duration_s", "trial", "connect_to", "connections", "queue", "timeout_s", "is_kept_alive",
-    "target_group_header", "redirects", "is_chunked", "is_http2", "expect", "name",
+    "target_group_header", "redirects", "is_chunked", "is_http2", "streams", "expect", "name",
     "report_every_s",
 )  # fmt: skip
 

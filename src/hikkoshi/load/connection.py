@@ -8,12 +8,14 @@ import socket
 import ssl
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hikkoshi.load.failures import Failure
-from hikkoshi.load.http2 import Http2
 from hikkoshi.load.request import Address, Prepared
 from hikkoshi.load.response import ResponseReader
+
+if TYPE_CHECKING:
+    from hikkoshi.load.carrier import Carrier
 
 READ_BYTES = 16 * 1024
 NEVER = math.nan
@@ -37,6 +39,7 @@ class State(IntEnum):
     READING = 3
     IDLE = 4
     CLOSED = 5
+    CARRYING = 6
 
 
 class Job(NamedTuple):
@@ -69,8 +72,8 @@ class Connection:
     __slots__ = (
         "address",
         "body_bytes",
+        "carrier",
         "fd",
-        "http2",
         "idle_since",
         "job",
         "out",
@@ -110,7 +113,8 @@ class Connection:
         self.job: Job | None = None
         self.out: memoryview | None = None
         self.reader: ResponseReader | None = None
-        self.http2: Http2 | None = None
+        # Of HTTP/2 only: it has the requests, in its lanes.
+        self.carrier: Carrier | None = None
         self.body_bytes = 0
         self.sent_at = 0.0
         self.idle_since = 0.0
@@ -140,14 +144,13 @@ class Connection:
     def is_stale(self) -> bool:
         """Whether an idle connection has been closed by the other side, or spoken on."""
         try:
-            found = self.sock.recv(1, socket.MSG_PEEK)
+            self.sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except (OSError, ValueError):
             # An ssl socket cannot peek; its end is noticed by the event alone.
             return not isinstance(self.sock, ssl.SSLSocket)
-        # A server of HTTP/2 speaks of its own accord.
-        return self.http2 is None or not found
+        return True
 
     def close(self) -> None:
         self.state = State.CLOSED

@@ -6,9 +6,9 @@ import select
 import ssl
 from typing import Protocol
 
+from hikkoshi.load.carrier import Lane
 from hikkoshi.load.connection import READ_BYTES, Connection, State, failure_of
 from hikkoshi.load.failures import Failure
-from hikkoshi.load.http2 import Http2
 from hikkoshi.load.response import Head, ResponseReader, Unreadable, parse_head
 
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -40,14 +40,11 @@ class Ends(Protocol):
 class Exchange:
     """most_body: how many bytes of a body are kept for checks; 0 for none."""
 
-    def __init__(
-        self, epoll: select.epoll, ends: Ends, *, mark: bytes, most_body: int, is_http2: bool
-    ) -> None:
+    def __init__(self, epoll: select.epoll, ends: Ends, *, mark: bytes, most_body: int) -> None:
         self._epoll = epoll
         self._ends = ends
         self._mark = mark
         self._most_body = most_body
-        self._is_http2 = is_http2
         self._heads: dict[bytes, Head] = {}
 
     def on_event(self, connection: Connection, mask: int) -> None:
@@ -57,6 +54,8 @@ class Exchange:
             self.read(connection)
         elif state is State.CONNECTING:
             self._connected(connection)
+        elif connection.carrier is not None and state is State.CARRYING:
+            connection.carrier.on_event(mask)
         elif state is State.HANDSHAKE:
             self._handshake(connection)
         elif state is State.WRITING:
@@ -71,7 +70,7 @@ class Exchange:
     def _connected(self, connection: Connection) -> None:
         if number := connection.connect_error():
             error = OSError(number, "connect")
-            self._ends.failed(connection, failure_of(error), f"connect: error {number}")
+            self._refused(connection, failure_of(error), f"connect: error {number}")
         elif connection.address.is_tls:
             connection.state = State.HANDSHAKE
             self._handshake(connection)
@@ -82,24 +81,34 @@ class Exchange:
         try:
             wants = connection.handshake()
         except (OSError, ValueError) as error:
-            self._ends.failed(connection, Failure.TLS_FAILED, str(error))
+            self._refused(connection, Failure.TLS_FAILED, str(error))
             return
         if wants is not None:
             self._watch(connection, wants == "write")
             return
         assert isinstance(connection.sock, ssl.SSLSocket)
-        if self._is_http2 and connection.sock.selected_alpn_protocol() != "h2":
-            self._ends.failed(connection, Failure.TLS_FAILED, "the server does not speak h2")
+        if connection.carrier is not None and connection.sock.selected_alpn_protocol() != "h2":
+            self._refused(connection, Failure.TLS_FAILED, "the server does not speak h2")
             return
         self._open(connection)
 
     def _open(self, connection: Connection) -> None:
-        if self._is_http2:
-            connection.http2 = Http2(connection.address.is_tls, self._most_body)
-        self.send(connection)
+        if connection.carrier is not None:
+            connection.carrier.opened()
+        else:
+            self.send(connection)
 
-    def send(self, connection: Connection) -> None:
+    def _refused(self, connection: Connection, failure: Failure, detail: str) -> None:
+        if connection.carrier is not None:
+            connection.carrier.lost(failure, detail)
+        else:
+            self._ends.failed(connection, failure, detail)
+
+    def send(self, connection: Connection | Lane) -> None:
         """The request of the connection's job."""
+        if isinstance(connection, Lane):
+            connection.carrier.send(connection)
+            return
         job = connection.job
         assert job is not None
         target = job.target
@@ -107,9 +116,6 @@ class Exchange:
             data, connection.body_bytes = target.data, target.body_bytes
         else:
             data, connection.body_bytes = target.render(job.seq)
-        if connection.http2 is not None:
-            connection.http2.request(data)
-            data = connection.http2.outgoing()
         self._write(connection, data)
 
     def _write(self, connection: Connection, data: bytes | memoryview) -> None:
@@ -145,9 +151,7 @@ class Exchange:
             self._lost(connection, failure_of(error), str(error))
             return
         job = connection.job
-        if connection.http2 is not None:
-            self._read_http2(connection, connection.http2, data)
-        elif job is None:
+        if job is None:
             self._ends.gone(connection)
         elif not data:
             self._ended(connection)
@@ -198,35 +202,6 @@ class Exchange:
                     connection, reader.head, reader.bytes_in, reader.is_reusable, bytes(reader.body)
                 )
 
-    def _read_http2(self, connection: Connection, http2: Http2, data: bytes) -> None:
-        if not data:
-            self._ended(connection)
-            return
-        try:
-            is_whole = http2.feed(data)
-            while not is_whole and connection.has_more():
-                is_whole = http2.feed(connection.sock.recv(READ_BYTES))
-        except (ssl.SSLWantReadError, BlockingIOError):
-            is_whole = False
-        except Unreadable as error:
-            self._lost(connection, error.failure, error.detail)
-            return
-        except OSError as error:
-            self._lost(connection, failure_of(error), str(error))
-            return
-        # Acknowledgements, and more of a body that waited for room.
-        if pending := http2.outgoing():
-            rest = bytes(connection.out) if connection.out is not None else b""
-            was, connection.out = connection.state, None
-            self._write(connection, rest + pending)
-            if connection.state is State.CLOSED:
-                return
-            if was is State.IDLE and connection.out is None:
-                connection.state = State.IDLE
-        if is_whole and connection.job is not None:
-            assert http2.head is not None
-            self._ends.answered(connection, http2.head, http2.bytes_in, True, bytes(http2.body))
-
     def _ended(self, connection: Connection) -> None:
         """The other side closed."""
         reader = connection.reader
@@ -235,7 +210,7 @@ class Exchange:
         elif reader is not None and reader.finish():
             assert reader.head is not None
             self._ends.answered(connection, reader.head, reader.bytes_in, False, bytes(reader.body))
-        elif reader is not None or (connection.http2 is not None and connection.http2.head):
+        elif reader is not None:
             self._ends.failed(connection, Failure.INCOMPLETE_RESPONSE, "closed within the answer")
         else:
             self._ends.broken(connection, Failure.CONNECTION_CLOSED, "closed before an answer")

@@ -13,6 +13,7 @@ from hikkoshi.load.request import Form
 class Limits:
     """connections: open at one time. queue: requests that wait for one. pacer None: closed model,
     `connections` at work for `duration_s`. share (i, n): of the plan, requests i, i+n, i+2n, …
+    streams: at one time on a connection of HTTP/2.
     mark: a header of answers whose value is noted. redirects: followed at most."""
 
     pacer: Pacer | None
@@ -28,3 +29,9 @@ class Limits:
     checks: tuple[Check, ...] = ()
     form: Form = Form()
     is_http2: bool = False
+    streams: int = 1
+
+    @property
+    def places(self) -> int:
+        """Requests that can be at work at one time."""
+        return self.connections * self.streams

@@ -7,8 +7,10 @@ import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hikkoshi.load.carrier import Lane
 from hikkoshi.load.connection import Connection, Job, failure_of
 from hikkoshi.load.failures import Failure
+from hikkoshi.load.limits import Limits
 from hikkoshi.load.request import Address, Prepared
 from hikkoshi.load.totals import Totals
 
@@ -28,18 +30,22 @@ class Pool:
         self,
         epoll: select.epoll,
         targets: Sequence[Prepared],
-        most: int,
+        limits: Limits,
         tls: ssl.SSLContext | None,
         totals: Totals,
     ) -> None:
         self.fds: dict[int, Connection] = {}
         self._epoll = epoll
-        self._most = most
+        self._most = limits.connections
         self._tls = tls
         self._totals = totals
         self._addresses: dict[int, Address] = {id(t.address): t.address for t in targets}
 
-    def take(self, job: Job, now: float) -> Connection | None:
+    def has_room(self, address: Address) -> bool:
+        """Whether `open` may be called, while fewer requests are at work than there are places."""
+        return True
+
+    def take(self, job: Job, now: float) -> Connection | Lane | None:
         """The idle connection that was used last; None when there is none."""
         target = job.target
         idle = target.address.idle
@@ -53,8 +59,11 @@ class Pool:
             self.drop(connection)
         return None
 
-    def open(self, address: Address) -> Connection | CannotOpen:
+    def open(self, address: Address) -> Connection | Lane | CannotOpen:
         """A new one; when all are open, an idle one to somewhere else gives way."""
+        return self._connect(address)
+
+    def _connect(self, address: Address) -> Connection | CannotOpen:
         if len(self.fds) >= self._most:
             self._close_an_idle_one()
         try:
@@ -76,8 +85,9 @@ class Pool:
                 self.drop(address.idle.pop(0))
                 return
 
-    def drop(self, connection: Connection) -> None:
-        del self.fds[connection.fd]
+    def drop(self, connection: Connection | Lane) -> None:
+        if isinstance(connection, Connection):
+            del self.fds[connection.fd]
         connection.close()
 
     def close(self) -> None:

@@ -224,7 +224,7 @@ def _notes(totals: Totals, whole: EndpointTotals) -> Iterator[str]:
     if totals.retries:
         yield (
             f"{totals.retries} requests were sent again on a new connection, because the server "
-            "had closed the idle one"
+            "had ended the one they were on"
         )
     for name, detail in sorted(totals.details.items()):
         yield f"first {name}: {detail}"

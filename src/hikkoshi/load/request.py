@@ -14,6 +14,7 @@ from hikkoshi.load.targets import Target
 from hikkoshi.load.variables import Feed, Piece, fill_in, has_variables, pieces_of
 
 if TYPE_CHECKING:
+    from hikkoshi.load.carrier import Lane
     from hikkoshi.load.connection import Connection
 
 USER_AGENT = "hikkoshi"
@@ -33,7 +34,7 @@ class Address:
     places: tuple[object, ...]
     is_tls: bool = False
     server_name: str = ""
-    idle: list[Connection] = field(default_factory=list)
+    idle: list[Connection | Lane] = field(default_factory=list)
     _turn: int = 0
 
     def next_place(self) -> object:

@@ -16,12 +16,14 @@ from functools import partial
 from time import monotonic
 from typing import Any, cast
 
+from hikkoshi.load.carrier import Lane
 from hikkoshi.load.checking import MAX_BODY_BYTES, Answer, Checker
 from hikkoshi.load.connection import NEVER, Connection, Job, State
 from hikkoshi.load.exchange import Exchange
 from hikkoshi.load.failures import Failure
+from hikkoshi.load.lanes import LanePool
 from hikkoshi.load.limits import Limits
-from hikkoshi.load.pool import Pool
+from hikkoshi.load.pool import CannotOpen, Pool
 from hikkoshi.load.redirects import REDIRECTS, Redirector
 from hikkoshi.load.request import Prepared
 from hikkoshi.load.response import Head
@@ -33,8 +35,11 @@ _BURST = 64
 # How often timeouts are looked for, and the longest wait.
 _TICK_S = 0.01
 _EVENTS = 256
+# Of a request that servers of HTTP/2 have not begun; a server that ends every connection at once
+# would else be asked for ever.
+_MOST_RETRIES = 3
 # Looked up once: an enum's member costs as much as the comparison.
-_IDLE, _READING = State.IDLE, State.READING
+_CONNECTING, _IDLE, _READING = State.CONNECTING, State.IDLE, State.READING
 # As Job(…), at half its cost: all seven fields, in order.
 _job = cast(Callable[[tuple[Any, ...]], Job], partial(tuple.__new__, Job))
 
@@ -64,16 +69,21 @@ class Sender:
         self._checker = Checker(limits.checks) if limits.checks else None
         self._redirector = Redirector(limits.form) if limits.redirects else None
         self._epoll = select.epoll()
-        self._pool = Pool(self._epoll, targets, limits.connections, tls, tally.totals)
         needs_body = self._checker is not None and self._checker.needs_body
-        self._exchange = Exchange(
-            self._epoll, self, mark=limits.mark, is_http2=limits.is_http2,
-            most_body=MAX_BODY_BYTES if needs_body else 0,
-        )  # fmt: skip
+        most_body = MAX_BODY_BYTES if needs_body else 0
+        self._pool: Pool = (
+            LanePool(
+                self._epoll, targets, limits, tls, tally.totals, ends=self, most_body=most_body
+            )
+            if limits.is_http2
+            else Pool(self._epoll, targets, limits, tls, tally.totals)
+        )
+        self._exchange = Exchange(self._epoll, self, mark=limits.mark, most_body=most_body)
         # Connections at work, oldest request first: their deadlines rise, but for those that are
         # tried again, which keep their first deadline and are looked at one by one.
-        self._busy: dict[Connection, None] = {}
-        self._again: set[Connection] = set()
+        self._busy: dict[Connection | Lane, None] = {}
+        self._again: set[Connection | Lane] = set()
+        self._places = limits.places
         self._queue: deque[Job] = deque()
         self._start = 0.0
         self._next_seq, self._stride = limits.share
@@ -142,7 +152,7 @@ class Sender:
         if now < 0 or self._stop_by is not None:
             return
         targets, count, late_ones = self._round, len(self._round), self._tally.late
-        most = self._limits.connections
+        most = self._places
         for _ in range(_BURST):
             if len(self._busy) >= most or now >= self._limits.duration_s:
                 return
@@ -171,7 +181,9 @@ class Sender:
 
     def _has_room(self, job: Job) -> bool:
         # With all connections open, one to somewhere else may be idle and give way.
-        return bool(job.target.address.idle) or len(self._busy) < self._limits.connections
+        return bool(job.target.address.idle) or (
+            len(self._busy) < self._places and self._pool.has_room(job.target.address)
+        )
 
     def _drain(self, now: float) -> None:
         for _ in range(_BURST):
@@ -183,10 +195,9 @@ class Sender:
         """Sends on an idle connection, or opens one; there is room for it."""
         idle = job.target.address.idle
         connection = self._pool.take(job, now) if idle and not must_be_new else None
-        is_open = connection is not None
         if connection is None:
             found = self._pool.open(job.target.address)
-            if not isinstance(found, Connection):
+            if isinstance(found, CannotOpen):
                 ended = monotonic() - self._start
                 self._tally.failed(job, now, ended, found.failure, found.detail)
                 return
@@ -197,7 +208,7 @@ class Sender:
         if job.given == job.given:  # not NaN: it is tried again
             connection.sent_at = job.given
             self._again.add(connection)
-        if is_open:
+        if connection.state is not _CONNECTING:
             self._exchange.send(connection)
 
     # What the sockets say
@@ -208,7 +219,7 @@ class Sender:
         if self._limits.pacer is None:
             # Nothing is due at a moment of its own: epoll's own waiting, rounded to a
             # millisecond, is exact enough, and saves a call.
-            has_room = len(self._busy) < self._limits.connections
+            has_room = len(self._busy) < self._places
             events = self._epoll.poll(
                 0 if wait <= 0 or (has_room and now >= 0 and self._is_issuing(now)) else wait,
                 _EVENTS,
@@ -232,7 +243,12 @@ class Sender:
     # How a request ends (the protocol Ends)
 
     def answered(
-        self, connection: Connection, head: Head, bytes_in: int, is_reusable: bool, body: bytes
+        self,
+        connection: Connection | Lane,
+        head: Head,
+        bytes_in: int,
+        is_reusable: bool,
+        body: bytes,
     ) -> None:
         now = monotonic() - self._start
         job = self._release(connection)
@@ -279,7 +295,7 @@ class Sender:
             self._give(job._replace(target=target, hops=job.hops + 1, given=sent), now)
         return True
 
-    def broken(self, connection: Connection, failure: Failure, detail: str) -> None:
+    def broken(self, connection: Connection | Lane, failure: Failure, detail: str) -> None:
         """A reused connection may have been closed while it was idle: then, and if sending twice
         does no harm, the request is tried once more."""
         job = connection.job
@@ -297,18 +313,40 @@ class Sender:
         now = monotonic() - self._start
         self._give(job._replace(retries=1, given=sent), now, must_be_new=True)
 
-    def failed(self, connection: Connection, failure: Failure, detail: str) -> None:
+    def untouched(self, connection: Connection | Lane, failure: Failure, detail: str) -> None:
+        """No harm can come of sending again what the server has not begun, whatever it is."""
+        job = connection.job
+        assert job is not None
+        if job.retries >= _MOST_RETRIES or self._stop_by is not None:
+            self.failed(connection, failure, detail)
+            return
+        self._tally.totals.retries += 1
+        self._give_again(connection, job.retries + 1)
+
+    def unsent(self, connection: Connection | Lane) -> None:
+        assert connection.job is not None
+        self._give_again(connection, connection.job.retries)
+
+    def _give_again(self, connection: Connection | Lane, retries: int) -> None:
+        job = self._release(connection)._replace(retries=retries, given=connection.sent_at)
+        self._pool.drop(connection)
+        if self._has_room(job):
+            self._give(job, monotonic() - self._start)
+        else:
+            self._queue.appendleft(job)
+
+    def failed(self, connection: Connection | Lane, failure: Failure, detail: str) -> None:
         job = self._release(connection)
         now = monotonic() - self._start
         sent_bytes = connection.body_bytes
         self._tally.failed(job, connection.sent_at, now, failure, detail, bytes_out=sent_bytes)
         self._pool.drop(connection)
 
-    def gone(self, connection: Connection) -> None:
+    def gone(self, connection: Connection | Lane) -> None:
         connection.address.idle.remove(connection)
         self._pool.drop(connection)
 
-    def _release(self, connection: Connection) -> Job:
+    def _release(self, connection: Connection | Lane) -> Job:
         job = connection.job
         assert job is not None
         connection.job = connection.reader = None
@@ -339,7 +377,7 @@ class Sender:
             for connection in list(self._busy):
                 self.failed(connection, Failure.STOPPED, "the run was stopped")
 
-    def _is_late(self, connection: Connection, now: float) -> bool:
+    def _is_late(self, connection: Connection | Lane, now: float) -> bool:
         assert connection.job is not None
         return now - connection.job.intended > self._limits.timeout_s
 

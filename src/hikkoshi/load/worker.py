@@ -151,6 +151,7 @@ def read_limits(plan: dict[str, Any]) -> Limits:
             feed=read_feed(Path(plan["feed"])) if plan["feed"] else None,
         ),
         is_http2=plan["is_http2"],
+        streams=plan["streams"],
     )
 
 
