@@ -8,6 +8,7 @@ Records are in the order in which requests ended.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -137,6 +138,20 @@ def read_batches(path: Path, texts: dict[int, str] | None = None) -> Iterator[li
                         texts[record[2]] = raw.decode("utf-8", "replace")
                 batch = [record for record in batch if record[0] == RESULT]
             yield batch
+
+
+@contextlib.contextmanager
+def open_records(path: Path) -> Iterator[IO[bytes]]:
+    """The file, at its first record. BadInput when it is not one of ours."""
+    with _opened(path) as file:
+        _header(file, path)
+        yield file
+
+
+def count_of(path: Path) -> int:
+    """How many records a file has, texts too; a torn last one is none."""
+    with open_records(path) as file:
+        return (path.stat().st_size - file.tell()) // RECORD.size
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import add
 from pathlib import Path
 from typing import Any
 
+from hikkoshi.load.columns import Columns, read_columns
 from hikkoshi.load.failures import FAILURES
 from hikkoshi.load.histogram import Histogram
-from hikkoshi.load.results import Record, read_batches, read_header
+from hikkoshi.load.results import read_header
 from hikkoshi.load.vegeta.hit import Hit, error_of
 from hikkoshi.load.vegeta.reading import form_of, read_hits
 
@@ -48,8 +50,7 @@ class Metrics:
         earliest = min(starts_ns)
         self.earliest_ns = min(self.earliest_ns, earliest) if self.requests else earliest
         self.latest_ns = max(self.latest_ns, max(starts_ns))
-        ends = max(start + took for start, took in zip(starts_ns, latencies_ns, strict=True))
-        self.end_ns = max(self.end_ns, ends)
+        self.end_ns = max(self.end_ns, max(map(add, starts_ns, latencies_ns)))
         self.requests += len(starts_ns)
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
@@ -128,8 +129,8 @@ def metrics_of(paths: Iterable[Path], edges_ns: Sequence[int] = ()) -> Metrics:
     for path in paths:
         if form_of(path) == "ours":
             start_ns = int(float(read_header(path)["t_start"]) * 1e9)
-            for batch in read_batches(path):
-                _add_records(metrics, batch, start_ns)
+            for columns in read_columns(path):
+                _add_columns(metrics, columns, start_ns)
             continue
         hits = read_hits(path)
         while some := list(islice(hits, _AT_ONCE)):
@@ -145,15 +146,14 @@ def _add_hits(metrics: Metrics, hits: list[Hit]) -> None:
     )  # fmt: skip
 
 
-def _add_records(metrics: Metrics, batch: list[Record], start_ns: int) -> None:
-    kinds = {(record[1], record[2], record[13]) for record in batch}
+def _add_columns(metrics: Metrics, columns: Columns, start_ns: int) -> None:
+    kinds = set(zip(columns.codes, columns.statuses, columns.are_ok, strict=True))
     errors = [
         error_of(status, FAILURES[code - 1] if code else None, bool(is_ok))
         for code, status, is_ok in sorted(kinds)
     ]
     metrics.add(
-        [start_ns + int(record[5] * 1e9) for record in batch],
-        [int((record[7] - record[5]) * 1e9) for record in batch],
-        [record[2] for record in batch], sum(record[8] for record in batch),
-        sum(record[9] for record in batch), errors,
+        [start_ns + int(due * 1e9) for due in columns.due],
+        [int((end - due) * 1e9) for end, due in zip(columns.ends, columns.due, strict=True)],
+        columns.statuses, sum(columns.bytes_in), sum(columns.bytes_out), errors,
     )  # fmt: skip
