@@ -1,9 +1,10 @@
 """Two runs beside each other: which differences are larger than the noise.
 
 Requests near each other in time fare alike, so drawing single requests would promise too much:
-whole slices of time are drawn (a block bootstrap), some hundred times, from each run, and the
-interval that holds 99 % of the differences is what the data can tell (not 95 %: six metrics are
-looked at, and each has its chance to cry wolf).
+whole slices of time are drawn (a block bootstrap), some hundred times, from each run, and tell how
+much a metric varies. Slices are few and may be like their neighbours: the interval is Student's, by
+as many slices as they are worth (`noise`). It holds the difference with 95 % for all six metrics
+together, so that two runs of the same differ in one of a hundred for each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import statistics
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from typing import Any
 from hikkoshi.base.errors import BadInput
 from hikkoshi.base.units import format_duration, format_share
 from hikkoshi.load.histogram import top_of
+from hikkoshi.load.noise import student, worth_of
 from hikkoshi.load.timeline import Slice, Timeline, timeline_of
 
 DRAWS = 300
@@ -29,14 +32,16 @@ DRAWS = 300
 BLOCKS = 40
 LEAST_BLOCKS = 8
 MOST_CELLS = 600
+# 5 % for both sides and six metrics.
+TAIL = 0.05 / 2 / 6
 _BASELINE = "hikkoshi-load-baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """before, after: seconds or shares, None where nothing was measured. low, high: the interval
-    that holds 99 % of the differences (after − before) that drawing gave. is_real: it does not
-    hold nought, and is no smaller than what matters."""
+    in which the difference (after − before) is, with more than 99 %. is_real: it does not hold
+    nought, and is no smaller than what matters."""
 
     metric: str
     before: float | None
@@ -109,7 +114,7 @@ def compare(
     wholes = [_summed(each) for each in blocks]
     drawn = [[_summed(chance.choices(each, k=len(each))) for _ in range(DRAWS)] for each in blocks]
     differences = tuple(
-        _difference(name, partial(_measured, measure, seconds), wholes, drawn, min_change)
+        _difference(name, partial(_measured, measure, seconds), wholes, blocks, drawn, min_change)
         for name, measure in _MEASURES
     )
     notes = [
@@ -131,17 +136,24 @@ def _measured(measure: Measure, durations: Sequence[float], block: _Block) -> fl
 
 def _difference(
     name: str, measure: Callable[[_Block], float | None], wholes: list[_Block],
-    drawn: list[list[_Block]], min_change: float,
+    blocks: list[list[_Block]], drawn: list[list[_Block]], min_change: float,
 ) -> Difference:  # fmt: skip
     first, second = measure(wholes[0]), measure(wholes[1])
-    changes = sorted(
-        theirs - ours
-        for one, other in zip(*drawn, strict=True)
-        if (ours := measure(one)) is not None and (theirs := measure(other)) is not None
-    )
-    if first is None or second is None or len(changes) < DRAWS // 2:
+    if first is None or second is None:
         return Difference(name, first, second, None, None, False)
-    low, high = changes[int(0.005 * len(changes))], changes[int(0.995 * len(changes)) - 1]
+    variance = freedom = 0.0
+    for mine, draws in zip(blocks, drawn, strict=True):
+        series = [value for each in mine if (value := measure(each)) is not None]
+        found = [value for each in draws if (value := measure(each)) is not None]
+        if len(series) < LEAST_BLOCKS or len(found) < DRAWS // 2:
+            return Difference(name, first, second, None, None, False)
+        worth = worth_of(series)
+        own = statistics.variance(found) * len(series) / max(0.5, worth - 1)
+        variance += own
+        freedom += own**2 / max(0.5, worth - 1)
+    # Welch and Satterthwaite: whichever run is less sure has the greater say.
+    half = student(variance**2 / freedom, TAIL) * math.sqrt(variance) if variance else 0.0
+    low, high = second - first - half, second - first + half
     is_sure = low > 0 or high < 0
     is_real = is_sure and abs(second - first) > min_change * first
     return Difference(name, first, second, low, high, is_real)
