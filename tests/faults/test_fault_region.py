@@ -146,6 +146,8 @@ def test_wrong_use_is_said(region: tuple[Command, str]) -> None:
     command, _ = region
     wrong = command("fault", "run", "stop-tsak", *WHERE)
     assert (wrong.code, "did you mean stop-task?" in wrong.err) == (2, True)
+    unnamed = command("fault", "run", "stop-task", "--local")
+    assert (unnamed.code, "give --service" in unnamed.err) == (2, True)
     missing = command("fault", "run", "stop-task", "--local", "--service", "other")
     assert missing.code in (2, 3) and "Traceback" not in missing.err
 

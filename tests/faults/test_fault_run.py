@@ -10,7 +10,8 @@ import pytest
 
 from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import BadInput, CannotRun
-from hikkoshi.faults.catalogue import CATALOGUE, Entry, find
+from hikkoshi.faults import chaos
+from hikkoshi.faults.catalogue import CATALOGUE, Entry, find, refuse_what_lacks
 from hikkoshi.faults.experiment import judge
 from hikkoshi.faults.model import FaultResult, NotTried, Place, Plain
 from hikkoshi.faults.network import request_body
@@ -193,6 +194,48 @@ def test_names_are_found_or_guessed() -> None:
     with pytest.raises(BadInput) as error:
         find("stop-tsak")
     assert error.value.fix == "did you mean stop-task?"
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "words"),
+    [
+        ("stop-task", {}, "stop-task needs: service"),
+        ("cpu-pressure", {"database": "d"}, "needs: service"),
+        ("failover-database", {"service": "s"}, "needs: database"),
+    ],
+)
+def test_a_fault_without_what_it_needs_is_wrong_use(
+    name: str, has: dict[str, str], words: str
+) -> None:
+    with pytest.raises(BadInput, match=words) as error:
+        refuse_what_lacks(find(name), Place(NOWHERE, **has))
+    assert error.value.fix and error.value.exit_code == 2
+    refuse_what_lacks(find(name), Place(NOWHERE, service="s", database="d"))
+
+
+def test_an_action_of_the_chaos_toolkit_is_journalled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    kept: list[list[str]] = []
+
+    class Lasting(Plain):
+        def __init__(self, place: Place) -> None:
+            self.place = place
+
+        def inject(self) -> None:
+            self.place.keep("lasting", {"bad": "x:2"})
+            kept.append([path.suffix for path in (tmp_path / "hikkoshi" / "faults").iterdir()])
+
+        def proof(self) -> str | None:
+            return "it is broken"
+
+    entry = Entry("lasting", "", "", "", Lasting)  # type: ignore[arg-type]
+    monkeypatch.setattr(chaos, "find", lambda name: entry)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert chaos.inject("lasting") == {"fault": "lasting", "proof": "it is broken"}
+    assert kept == [[".json"]]
+    assert list((tmp_path / "hikkoshi" / "faults").iterdir()) == []
 
 
 def test_the_agent_is_asked_in_its_own_words() -> None:

@@ -14,12 +14,13 @@ import click
 
 from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import BadInput, HikkoshiError
+from hikkoshi.base.scratch import own_prefix
 from hikkoshi.base.units import format_duration, format_share, parse_duration, parse_share
 from hikkoshi.cli.places import region_index
 from hikkoshi.cli.where import place, place_options
-from hikkoshi.faults.catalogue import CATALOGUE, find
+from hikkoshi.faults.catalogue import CATALOGUE, find, refuse_what_lacks
 from hikkoshi.faults.finishing import finish
-from hikkoshi.faults.journal import Journal, left_in
+from hikkoshi.faults.journal import DIRECTORY, Journal, left_in
 from hikkoshi.faults.model import FaultResult, Place
 from hikkoshi.faults.run import BROKE, HELD, NOT_TRIED, Options, run_fault
 from hikkoshi.faults.writes import DatabaseSink, EndpointSink, Exchange, Sink, Writing
@@ -135,6 +136,8 @@ def run_command(
         hold_s=_duration(hold, "--hold"),
         **where,
     )
+    for entry in entries.values():
+        refuse_what_lacks(entry, base)
     results: list[Any] = []
     # Load and writes need a while before and after, to be compared with; looks alone do not.
     is_used = targets is not None or write is not None
@@ -142,7 +145,7 @@ def run_command(
         if name not in entries:
             results.append(_experiment(Path(name), access))
         else:
-            with tempfile.TemporaryDirectory(prefix="hikkoshi-fault-") as directory:
+            with tempfile.TemporaryDirectory(prefix=own_prefix("hikkoshi-fault-")) as directory:
                 options = Options(
                     probe_url=probe_url,
                     targets=targets,
@@ -168,7 +171,7 @@ def run_command(
 
 
 def _journals() -> Path:
-    return region_index() / "faults"
+    return region_index() / DIRECTORY
 
 
 def _finish_what_is_left() -> None:

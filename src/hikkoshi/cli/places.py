@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from hikkoshi.base.errors import CannotRun
-from hikkoshi.region.boot.settings import index_directory
+from hikkoshi.base.state import index_directory
 
 OWN_DIRECTORY = ".hikkoshi"
 

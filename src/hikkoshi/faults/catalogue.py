@@ -104,3 +104,14 @@ def find(name: str) -> Entry:
     near = difflib.get_close_matches(name, [e.name for e in CATALOGUE], 1)
     hint = f"did you mean {near[0]}?" if near else "`hikkoshi fault list` lists them"
     raise BadInput(f"there is no fault {name!r}", fix=hint)
+
+
+def refuse_what_lacks(entry: Entry, place: Place) -> None:
+    """BadInput when what the fault is made for is not named. (Without DATABASE_URL a fault is not
+    tried: it is of the environment, and other faults of the same command can do without.)"""
+    for need, value, fix in (
+        ("service", place.service, "give --service NAME"),
+        ("database", place.database, "give --database IDENTIFIER"),
+    ):
+        if need in entry.needs.split(", ") and value is None:
+            raise BadInput(f"{entry.name} needs: {need}", fix=fix)

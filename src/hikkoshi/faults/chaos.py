@@ -11,14 +11,18 @@ be tried, or of which nothing shows that it happened, fails.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
 from hikkoshi.aws.access import Access, wait_until
 from hikkoshi.base.errors import DeadlinePassed, HikkoshiError
+from hikkoshi.base.state import index_directory
 from hikkoshi.faults.catalogue import find
+from hikkoshi.faults.journal import DIRECTORY, Journal
 from hikkoshi.faults.model import Place
 from hikkoshi.faults.service import unsteady_because
 
@@ -39,10 +43,14 @@ def inject(
     proof_within_s: float = 120.0,
 ) -> dict[str, Any]:
     """Inject a fault of `hikkoshi fault list`, wait for its proof, hold it, undo it. Answers
-    {"fault", "proof"}."""
+    {"fault", "proof"}. If this process is killed before the undo, the next `hikkoshi fault` undoes
+    it."""
+    journal = Journal(
+        index_directory(os.environ, os.getuid(), Path(tempfile.gettempdir())) / DIRECTORY
+    )
     place = Place(
         _access(), cluster, service, database, os.environ.get("DATABASE_URL"), container, zone,
-        peer, hold_s, delay_ms, loss_percent,
+        peer, hold_s, delay_ms, loss_percent, journal,
     )  # fmt: skip
     try:
         broken = find(fault).make(place)
@@ -61,6 +69,7 @@ def inject(
                 time.sleep(hold_s)
         finally:
             broken.undo()
+            journal.forget()
     except HikkoshiError as error:
         raise ActivityFailed(f"{fault}: {error.what}") from error
     return {"fault": fault, "proof": proof[0]}

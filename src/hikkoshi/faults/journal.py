@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hikkoshi.base.scratch import start_of
+
+# Beside the list of the user's regions.
+DIRECTORY = "faults"
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -72,12 +77,3 @@ def left_in(directory: Path) -> list[Left]:
                     Left(file, str(document["fault"]), document["where"], document["change"])
                 )
     return found
-
-
-def start_of(pid: int) -> int | None:
-    """Clock ticks after boot at which the process started: with its number, its identity."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])

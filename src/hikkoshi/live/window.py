@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from hikkoshi.base.scratch import own_prefix
 from hikkoshi.evidence.build import create_tables, load_file
 from hikkoshi.evidence.joined import DERIVED
 from hikkoshi.evidence.store import EvidenceStore
@@ -23,7 +24,7 @@ class Window:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("SET threads = 1; SET memory_limit = '512MB';")
         create_tables(self._connection)
-        self._scratch = tempfile.TemporaryDirectory(prefix="hikkoshi-watch-")
+        self._scratch = tempfile.TemporaryDirectory(prefix=own_prefix("hikkoshi-watch-"))
         self.store = EvidenceStore(self._connection, Path(self._scratch.name))
         self.skipped = 0
         """Lines that could not be read."""

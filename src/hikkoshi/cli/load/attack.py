@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.scratch import own_prefix
 from hikkoshi.cli.load.carrying import carry_out
 from hikkoshi.cli.load.options import (
     EXAMPLES,
@@ -74,7 +75,7 @@ def attack(**options: Any) -> None:
             output = options["output"]
             if output is None:
                 directory = stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix="hikkoshi-load-")
+                    tempfile.TemporaryDirectory(prefix=own_prefix("hikkoshi-load-"))
                 )
                 output = Path(directory) / "results.load"
             shares: tuple[Share, ...] = ()

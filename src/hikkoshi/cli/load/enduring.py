@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.scratch import own_prefix
 from hikkoshi.base.units import format_duration, format_share
 from hikkoshi.cli.load.attack import print_summary
 from hikkoshi.cli.load.carrying import carry_out
@@ -195,5 +196,5 @@ def _kept(output: Path | None) -> Iterator[Path]:
     if output is not None:
         yield output
         return
-    with tempfile.TemporaryDirectory(prefix="hikkoshi-load-") as directory:
+    with tempfile.TemporaryDirectory(prefix=own_prefix("hikkoshi-load-")) as directory:
         yield Path(directory) / "results.load"

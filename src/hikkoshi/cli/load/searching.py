@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.scratch import own_prefix
 from hikkoshi.base.units import format_duration
 from hikkoshi.cli.load.carrying import carry_out
 from hikkoshi.cli.load.options import (
@@ -76,7 +77,7 @@ def capacity(**options: Any) -> None:
         steps: list[Step] = []
         is_stopped = False
         answer = next_step(search, steps, objectives)
-        with tempfile.TemporaryDirectory(prefix="hikkoshi-load-") as directory:
+        with tempfile.TemporaryDirectory(prefix=own_prefix("hikkoshi-load-")) as directory:
             while isinstance(answer, Probe) and not is_stopped:
                 step, is_stopped = _try(
                     plan, answer, step_s, expect, objectives, Path(directory) / "probe.load"

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -107,27 +106,3 @@ def index_entry(index: Path, state: Path) -> Path:
     """The file in the index that points to this state directory."""
     digest = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:24]
     return index / f"{digest}.json"
-
-
-def index_directory(environment: Mapping[str, str], uid: int, temporary: Path) -> Path:
-    """Where the list of this user's regions is kept.
-
-    $XDG_STATE_HOME/hikkoshi, else ~/.local/state/hikkoshi; where neither can be written, a
-    directory of this uid's own under the temporary directory."""
-    candidates = []
-    if environment.get("XDG_STATE_HOME"):
-        candidates.append(Path(environment["XDG_STATE_HOME"]) / "hikkoshi")
-    if environment.get("HOME"):
-        candidates.append(Path(environment["HOME"]) / ".local" / "state" / "hikkoshi")
-    for candidate in candidates:
-        try:
-            candidate.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(candidate, os.W_OK | os.X_OK):
-            return candidate
-    fallback = temporary / f"hikkoshi-{uid}"
-    fallback.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if fallback.stat().st_uid != uid or fallback.is_symlink():
-        return Path(tempfile.mkdtemp(prefix=f"hikkoshi-{uid}-", dir=temporary))
-    return fallback
