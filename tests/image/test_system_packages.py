@@ -49,6 +49,8 @@ def disk(tmp_path: Path) -> Path:
     put("/usr/share/web-more/more.conf", "a module\n")
     put("/usr/lib/web/more.so", "opened by name\n")
     (root / "etc/web/conf.d/more.conf").symlink_to("/usr/share/web-more/more.conf")
+    put("/etc/web/neighbour.conf", "shares the directory\n")
+    put("/usr/sbin/neighbour", "another service\n", 0o755)
     put("/usr/sbin/adduser", "for installing\n", 0o755)
     (root / "var/lib/web").mkdir(parents=True)
     (root / "var/lib/web/conf").symlink_to("/etc/web")
@@ -60,6 +62,7 @@ def disk(tmp_path: Path) -> Path:
         package("web-data", ["/usr/share/web", "/usr/share/web/page"]),
         package("web-modules", ["/usr/lib/web/module.so"], "Provides: web-module (= 1)\n"),
         package("web-more", ["/usr/share/web-more/more.conf", "/usr/lib/web/more.so"]),
+        package("neighbour", ["/etc/web/neighbour.conf", "/usr/sbin/neighbour"]),
         package("adduser", ["/usr/sbin/adduser"]),
         package("coreutils", ["/usr/bin/cat"], "Essential: yes\n"),
     ]  # fmt: skip
@@ -96,6 +99,7 @@ def test_a_package_that_added_to_its_configuration_comes_along(disk: Path, tmp_p
     assert (root / "etc/web/conf.d/more.conf").is_symlink()
     for path in ("usr/share/web-more/more.conf", "usr/lib/web/more.so"):
         assert (root / path).is_file(), path
+    assert not (root / "usr/sbin/neighbour").exists(), "it only shares the directory"
 
 
 def test_what_its_script_reads_and_a_link_to_a_directory(disk: Path, tmp_path: Path) -> None:

@@ -128,16 +128,17 @@ class Distribution:
         return None
 
     def added_to(self, names: Iterable[str]) -> list[str]:
-        """Packages that put something into the directories of /etc that are these packages' own: a
+        """Packages to which links in the directories of /etc lead that are these packages' own: a
         module of nginx's, whose link in /etc/nginx/modules-enabled would lead nowhere."""
         tops = {top for name in names for top in _own_directories(self.files(name))}
         found: set[str] = set()
         for top in sorted(tops):
             outside = self._root.outside(top)
             for place in sorted(outside.rglob("*")) if outside.is_dir() else ():
-                path = f"/{place.relative_to(self._root.root)}"
-                real = self._root.real(path) if place.is_symlink() else None
-                owner = self.owner(real or path)
+                if not place.is_symlink():
+                    continue  # Several packages may share a directory, and are no parts of another.
+                real = self._root.real(f"/{place.relative_to(self._root.root)}")
+                owner = self.owner(real) if real is not None else None
                 if owner is not None and not self._is_left_out(owner):
                     found.add(owner)
         return sorted(found)
