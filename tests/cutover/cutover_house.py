@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,12 +18,11 @@ from botocore.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "elb"))
 from elb_house import QUICK, Backend, HostGround, KeptNames, KeptRows
+from zygote import Command, Zygote
 
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.front.fallback import MotoFallback
-
-HIKKOSHI = str(Path(sys.executable).parent / "hikkoshi")
 
 
 class Sides:
@@ -35,6 +31,7 @@ class Sides:
     def __init__(self, directory: Path) -> None:
         self.project = directory / "project"
         self.project.mkdir()
+        self._zygote = Zygote()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
@@ -124,25 +121,28 @@ class Sides:
             DefaultActions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
         )
 
-    # The command
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        return subprocess.Popen(
-            [HIKKOSHI, "cutover", words[0], str(self.project), *words[1:]],
-            env=environment | {"AWS_ENDPOINT_URL": self.url},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def as_it_was(self) -> None:
+        self.elb.modify_listener(
+            ListenerArn=self.listener,
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.old}],
         )
 
+    # The command
+
+    def start(self, *words: str, url: str | None = None) -> Command:
+        """url: of what stands before the region."""
+        environment = {"AWS_ENDPOINT_URL": url or self.url}
+        line = ["cutover", words[0], str(self.project), *words[1:]]
+        return self._zygote.start(line, environment)
+
     def run(self, *words: str, timeout_s: float = 60.0) -> tuple[int, str, str]:
-        with self.start(*words) as process:
-            out, err = process.communicate(timeout=timeout_s)
+        process = self.start(*words)
+        out, err = process.communicate(timeout=timeout_s)
+        assert process.returncode is not None
         return process.returncode, out, err
 
     def close(self) -> None:
+        self._zygote.close()
         self._front.close()
         asyncio.run_coroutine_threadsafe(self._elb.close(), self.loop).result(30)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -192,8 +192,3 @@ def wait(condition: Callable[[], bool], what: str, deadline_s: float = 20.0) -> 
     while not condition():
         assert time.monotonic() < end, f"within {deadline_s} s this did not happen: {what}"
         time.sleep(0.02)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()

@@ -32,6 +32,9 @@ from hikkoshi.base.errors import AwsRefused, BadInput, CannotRun, DeadlinePassed
 
 THROTTLED_S = 120.0
 """How long a call that AWS throttles is tried again."""
+URGENT_S = 5.0
+"""The same for what has to be done, or be known to have failed, within seconds; and how long such a
+call's answer is waited for."""
 # A proxy of the environment's knows nothing of this machine's own ports.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Any key will do for the local region; these are never real ones.
@@ -74,11 +77,14 @@ class Access:
     def is_local(self) -> bool:
         return self.endpoint is not None
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, is_urgent: bool = False) -> Any:
+        """is_urgent: for calls by `urgently`. Botocore's own pauses between its attempts grow up to
+        20 s, so it is given one attempt."""
+        own = {"total_max_attempts": 1} if is_urgent else self._attempts()
         config = botocore.config.Config(
-            retries={"mode": "standard", **self._attempts()},
+            retries={"mode": "standard", **own},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=URGENT_S if is_urgent else 60,
             max_pool_connections=8,
             proxies={} if self.is_local else None,
         )
@@ -151,6 +157,11 @@ def calling(operation: str, call: Callable[..., Any], /, **parameters: Any) -> A
     return calling_for(THROTTLED_S, operation, call, **parameters)
 
 
+def urgently(operation: str, call: Callable[..., Any], /, **parameters: Any) -> Any:
+    """As `calling`, of a client that is urgent: throttling is waited out for `URGENT_S`."""
+    return calling_for(URGENT_S, operation, call, **parameters)
+
+
 def calling_for(
     throttled_s: float, operation: str, call: Callable[..., Any], /, **parameters: Any
 ) -> Any:
@@ -169,7 +180,7 @@ def calling_for(
             if not is_throttled or time.monotonic() > gives_up:
                 raise
         time.sleep(pause_s * random.uniform(0.5, 1.0))
-        pause_s = min(pause_s * 2, 10.0)
+        pause_s = min(pause_s * 2, throttled_s / 10, 10.0)
 
 
 def _call(operation: str, call: Callable[..., Any], parameters: dict[str, Any]) -> Any:

@@ -177,8 +177,10 @@ def advance(
         with contextlib.suppress(BadInput):
             where = aim(work.access, directory, known=state.place)
         mover = work.mover(where, synthetic, base_url)
-        mover.next_step()
-        return work.run(mover)
+        with work.carried_through(mover):
+            mover.next_step()
+            mover.run()
+        return work.ended()
 
 
 @cutover.command("hold", epilog=EXAMPLES)
@@ -215,19 +217,27 @@ def back(
     if force and leave:
         raise BadInput("both --force and --leave", fix="give one of them")
     work = _Work(directory, reach(is_local, profile, region, directory), as_json)
-    with work.moving(instead=lambda: work.ask(Asked.BACK), recovers=False) as is_ours:
-        if not is_ours:
-            work.wait_over()
-            return work.report()
-        state = work.journal.state()
-        if state.is_over:
+    was_told = False
+    while True:
+        with work.moving(instead=lambda: work.ask(Asked.BACK), recovers=False) as is_ours:
+            if is_ours:
+                break_off(work, force=force, leave=leave, was_told=was_told)
+                return work.report()
+        was_told = True
+        work.wait_for_the_other()
+
+
+def break_off(work: _Work, *, force: bool, leave: bool, was_told: bool) -> None:
+    """was_told: another process was to do it, and has ended since."""
+    state = work.journal.state()
+    if state.is_over:
+        if not was_told:
             raise BadInput("no cutover is under way here", fix="`hikkoshi cutover status` shows it")
-        if leave:
-            work.journal.append("back", why="the rule was left as someone else has made it")
-        else:
-            assert state.place is not None
-            work.plain_mover(state.place).go_back("as asked", is_forced=force)
-        return work.report()
+    elif leave:
+        work.journal.append("back", why="the rule was left as someone else has made it")
+    else:
+        assert state.place is not None
+        work.plain_mover(state.place).go_back("as asked", is_forced=force)
 
 
 @cutover.command("status", epilog=EXAMPLES)
@@ -344,9 +354,10 @@ class _Work:
         self.journal.ask(what)
         self.view.say(f"The process that is at this cutover was told: {what.value}.")
 
-    def wait_over(self) -> None:
+    def wait_for_the_other(self) -> None:
+        """Until the process that is at this cutover has ended, by itself or by a kill."""
         deadline = time.monotonic() + ASKED_S
-        while not self.journal.state().is_over:
+        while self.journal.is_held():
             if time.monotonic() > deadline:
                 raise CannotRun(
                     f"the other process did not go back within {ASKED_S:g} s",
@@ -410,16 +421,14 @@ class _Work:
                 fix="put it right, or give --despite-checklist",
             )
         mover = self.mover(where, synthetic, base_url)
-        mover.begin(plan, is_stepwise=is_stepwise)
-        self._save_checklist()
-        self.view.begins(where.service or "a service", self.journal.state())
-        try:
+        with self.carried_through(mover):
+            mover.begin(plan, is_stepwise=is_stepwise)
+            self._save_checklist()
+            self.view.begins(where.service or "a service", self.journal.state())
             mover.show_new_side(deadline_s=300.0)
             mover.next_step()
-        except (KeyboardInterrupt, SystemExit):
-            mover.go_back("the tool was interrupted")
-            raise
-        return self.run(mover)
+            mover.run()
+        return self.ended()
 
     def _save_checklist(self) -> None:
         assert self.journal.file is not None
@@ -428,8 +437,19 @@ class _Work:
         text = json.dumps(items, indent=2, ensure_ascii=False)
         self.journal.file.with_suffix(".checklist.json").write_text(text + "\n", "utf-8")
 
-    def run(self, mover: Mover) -> int:
-        state = mover.run()
+    @contextlib.contextmanager
+    def carried_through(self, mover: Mover) -> Iterator[None]:
+        """What was done is said also when it ends by an error or a signal."""
+        try:
+            with mover.watched():
+                yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.view.ended(self.journal.state())
+            raise
+
+    def ended(self) -> int:
+        state = self.journal.state()
         self.view.ended(state)
         self.report()
         return 1 if state.phase is Phase.BACK else 0

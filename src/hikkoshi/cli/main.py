@@ -155,6 +155,10 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(2)
     except (KeyboardInterrupt, click.exceptions.Abort):
         _end_interrupted(signal.SIGINT)
+    except SystemExit:
+        if received:
+            _end_interrupted(received[0])
+        raise
     except BrokenPipeError:
         sys.exit(141)
     except Exception as error:

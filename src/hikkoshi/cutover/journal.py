@@ -91,7 +91,18 @@ class Journal:
                 return
             # Another process may have begun a cutover since this one looked.
             self.file = max(self.directory.glob("2*.jsonl"), default=None)
+            # Nor is a wish ours that one who is gone was told, and did not live to hear.
+            self.take_asked()
             yield True
+
+    def is_held(self) -> bool:
+        """Whether a process, perhaps this one, holds the lock now."""
+        with (self.directory / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
     # What one process asks of the one that holds the lock
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hikkoshi.aws.access import Access, calling
+from hikkoshi.aws.access import Access, urgently
 from hikkoshi.cutover.place import Place
 from hikkoshi.cutover.values import Side, Window
 
@@ -45,8 +45,8 @@ class Pace:
 
 class Metrics:
     def __init__(self, access: Access, place: Place, pace: Pace) -> None:
-        self._cloudwatch = access.client("cloudwatch")
-        self._elb = access.client("elbv2")
+        self._cloudwatch = access.client("cloudwatch", is_urgent=True)
+        self._elb = access.client("elbv2", is_urgent=True)
         self._place = place
         self._pace = pace
 
@@ -62,7 +62,7 @@ class Metrics:
         found: dict[str, dict[float, float]] = {query["Id"]: {} for query in queries}
         token: dict[str, str] = {}
         while True:
-            answer = calling(
+            answer = urgently(
                 "cloudwatch:GetMetricData",
                 self._cloudwatch.get_metric_data,
                 MetricDataQueries=queries,
@@ -80,7 +80,7 @@ class Metrics:
 
     def healthy(self) -> int:
         """Targets of the new side that the load balancer calls healthy."""
-        found = calling(
+        found = urgently(
             "elbv2:DescribeTargetHealth",
             self._elb.describe_target_health,
             TargetGroupArn=self._place.new,

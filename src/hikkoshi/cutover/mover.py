@@ -1,17 +1,19 @@
 """Carries a cutover out: looks, decides, sets the weights; journals before and after each change.
 
-Whatever stops it, the traffic ends on a side that was chosen: a breach, Ctrl-C and SIGTERM send it
-back before the process ends; after SIGKILL the next command does, from the journal.
+Whatever stops it, the traffic ends on a side that was chosen: a breach, Ctrl-C, SIGTERM and any
+error send it back before the process ends; after SIGKILL the next command does, from the journal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from hikkoshi.base.errors import AwsRefused, CannotRun, HikkoshiError
+from hikkoshi.base.signals import signals_wait
 from hikkoshi.base.units import format_duration
 from hikkoshi.cutover import actions as acts
 from hikkoshi.cutover.actions import Actions
@@ -52,6 +54,10 @@ class ChangedMeanwhile(HikkoshiError):
     exit_code = 3
 
 
+class CannotGoBack(CannotRun):
+    """The traffic is where it was not meant to stay; `fix` is what a person can type."""
+
+
 class Mover:
     """One cutover, by the process that holds the journal's lock. now: epoch seconds."""
 
@@ -75,6 +81,7 @@ class Mover:
         self._now = now
         self._pause = pause
         self._asked: Asked | None = None
+        self._unwritten: CannotRun | None = None
 
     def begin(self, plan: Plan, *, is_stepwise: bool = False) -> None:
         """Write down what there is, before anything is changed."""
@@ -93,6 +100,23 @@ class Mover:
             actions=live,
         )
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """From `begin` on traffic may move, and is somebody's: whatever ends this block before its
+        time (Ctrl-C, SIGTERM, a call that stays refused, a full disk, a defect) sends it back
+        first. Only what someone else has made of the rule is left as it is."""
+        try:
+            yield
+        except (ChangedMeanwhile, CannotGoBack):
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            self.go_back("the tool was interrupted")
+            raise
+        except BaseException as error:
+            what = error.what if isinstance(error, HikkoshiError) else repr(error)
+            self.go_back(f"the tool could not go on: {what}")
+            raise
+
     def show_new_side(self, deadline_s: float, needed: int = 1) -> None:
         """Put the new group into the rule with weight 0, so that the load balancer checks its
         targets, and wait until `needed` are healthy. If that does not happen the rule is put back;
@@ -110,39 +134,41 @@ class Mover:
         """Set the weights of the step after the one that is set."""
         state = self._journal.state()
         assert state.plan is not None
+        if state.phase is Phase.RESTING:
+            # From here on somebody must watch: a kill between this and the watch is no rest.
+            self._journal.append("watching")
         step = state.step + 1
         self._set(state, state.plan.steps[step], step)
 
     def run(self) -> State:
-        """Hold and go on until it is over or, step by step, until this step is passed. Ctrl-C and
-        SIGTERM go back first. Raises ChangedMeanwhile."""
-        try:
+        """Hold and go on until it is over or, step by step, until this step is passed; `watched`.
+        Raises ChangedMeanwhile."""
+        with self.watched(), self._rounds:
             self._journal.append("watching")
-            with self._rounds:
-                return self._run()
-        except (KeyboardInterrupt, SystemExit):
-            self.go_back("the tool was interrupted")
-            raise
+            return self._run()
 
     def _run(self) -> State:
-        seen_at = self._now()
+        well_at = self._now()
         while True:
-            state = self._journal.state()
-            assert state.plan is not None
             try:
-                snapshot = self._look(state)
-                seen_at = self._now()
+                if self._is_through():
+                    return self._journal.state()
+                well_at = self._now()
             except AwsRefused as error:
-                if self._now() - seen_at > self._pace.blind_s:
+                if self._now() - well_at > self._pace.blind_s:
                     blind = format_duration(self._pace.blind_s)
-                    self.go_back(f"nothing could be seen for {blind}: {error.what}")
+                    self.go_back(f"AWS has refused for {blind}: {error.what}")
                     return self._journal.state()
                 self._pause(self._pace.every_s)
-                continue
-            decision = decide(state.plan, snapshot)
-            self._tell(state, snapshot, decision)
-            if self._carry_out(state, snapshot, decision):
-                return self._journal.state()
+
+    def _is_through(self) -> bool:
+        """Look, decide, and do that. Whether the process may end."""
+        state = self._journal.state()
+        assert state.plan is not None
+        snapshot = self._look(state)
+        decision = decide(state.plan, snapshot)
+        self._tell(state, snapshot, decision)
+        return self._carry_out(state, snapshot, decision)
 
     def _carry_out(self, state: State, snapshot: Snapshot, decision: Decision) -> bool:
         """Whether the process may end."""
@@ -204,37 +230,55 @@ class Mover:
     def go_back(self, why: str, *, is_forced: bool = False) -> None:
         """All traffic to where it was before the cutover began: the rule as it was, to the letter.
 
-        Tried for GIVE_UP_S; then CannotRun says what to type. is_forced: also over what someone
-        else has made of the rule."""
+        Tried for GIVE_UP_S; then CannotGoBack says what to type. Signals wait. is_forced: also over
+        what someone else has made of the rule. A journal that cannot be written does not keep the
+        traffic from going back; CannotRun tells of it afterwards."""
         state = self._journal.state()
         if state.is_over:
             return
-        if state.phase is not Phase.RETURNING:
-            self._journal.append("going back", why=why)
+        with signals_wait():
+            if state.phase is not Phase.RETURNING:
+                self._note("going back", why=why)
+            self._put_back_at_last(state, is_forced)
+            self._note("back", why=why)
+        if self._unwritten is not None:
+            raise CannotRun(
+                f"the traffic is back where it was, but {self._unwritten.what}",
+                fix="make room for it, and run `hikkoshi cutover status`",
+            ) from self._unwritten
+
+    def _put_back_at_last(self, state: State, is_forced: bool) -> None:
         deadline = self._now() + GIVE_UP_S
         while True:
             try:
                 self._put_back(state, is_forced)
-                break
+                return
             except AwsRefused as error:
                 if self._now() > deadline:
-                    raise CannotRun(
+                    raise CannotGoBack(
                         f"the traffic could not be sent back: {error.what}",
                         fix=f"type: {self._rule.command(state.original)}",
                     ) from error
                 self._pause(0.5)
-        self._journal.append("back", why=why)
 
     def _put_back(self, state: State, is_forced: bool) -> None:
         live = self._rule.read()
-        if not acts.are_same(live, state.original):
-            if not is_forced and not state.expects(live):
-                raise changed(self._rule, state, live)
-            self._journal.append("setting", percent=0, actions=state.original)
+        is_there = acts.are_same(live, state.original)
+        if not (is_there or is_forced or state.expects(live)):
+            raise changed(self._rule, state, live)
+        self._note("setting", percent=0, actions=state.original)
+        if not is_there:
             self._rule.write(state.original)
             if not acts.are_same(self._rule.read(), state.original):
                 raise AwsRefused("the rule is not what it was just set to")
-            self._journal.append("set", percent=0, step=-1)
+        self._note("set", percent=0, step=-1)
+
+    def _note(self, event: str, **fields: Any) -> None:
+        """As the journal's append; where that cannot write, what has to be done is done first."""
+        try:
+            self._journal.append(event, **fields)
+        except CannotRun as error:
+            self._unwritten = error
 
     def recover(self) -> str | None:
         """What a killed process left half done is undone; a sentence on it, None if there was
@@ -260,7 +304,7 @@ class Mover:
 
 
 def changed(rule: RuleToMove, state: State, live: Actions) -> ChangedMeanwhile:
-    expected = f"    expected: {acts.say(state.asked or state.live)}"
+    expected = f"    expected: {acts.say(state.expected)}"
     return ChangedMeanwhile(
         "someone else has changed the rule since; nothing was done to it\n"
         f"{expected}\n    found:    {acts.say(live)}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hikkoshi.aws.access import Access, calling
+from hikkoshi.aws.access import Access, calling, urgently
 from hikkoshi.base.errors import BadInput
 from hikkoshi.cutover.actions import Actions, name_of, to_ask, weights_of
 
@@ -42,35 +42,35 @@ class _Rule:
 
 
 class Rule:
-    """The rule itself, read and written. Raises AwsRefused."""
+    """The rule itself, read and written, within seconds or not at all. Raises AwsRefused."""
 
     def __init__(self, access: Access, place: Place) -> None:
-        self._elb = access.client("elbv2")
+        self._elb = access.client("elbv2", is_urgent=True)
         self.place = place
 
     def read(self) -> Actions:
         place = self.place
         if place.rule_arn is None:
-            found = calling(
+            found = urgently(
                 "elbv2:DescribeListeners",
                 self._elb.describe_listeners,
                 ListenerArns=[place.listener],
             )
             return list(found["Listeners"][0]["DefaultActions"])
-        found = calling("elbv2:DescribeRules", self._elb.describe_rules, RuleArns=[place.rule_arn])
+        found = urgently("elbv2:DescribeRules", self._elb.describe_rules, RuleArns=[place.rule_arn])
         return list(found["Rules"][0]["Actions"])
 
     def write(self, actions: Actions) -> None:
         place = self.place
         if place.rule_arn is None:
-            calling(
+            urgently(
                 "elbv2:ModifyListener",
                 self._elb.modify_listener,
                 ListenerArn=place.listener,
                 DefaultActions=to_ask(actions),
             )
             return
-        calling(
+        urgently(
             "elbv2:ModifyRule",
             self._elb.modify_rule,
             RuleArn=place.rule_arn,

@@ -42,7 +42,9 @@ class State:
     asked_percent: int | None = None
     original: Actions = dataclasses.field(default_factory=list)
     live: Actions = dataclasses.field(default_factory=list)
-    asked: Actions | None = None
+    unsure: tuple[Actions, ...] = ()
+    """All that was about to be set since `live` was. A process that is killed leaves one, and one
+    that is killed while it undoes that leaves another: each of them may be what is there."""
     why: str = ""
     t_begun: float = 0.0
     t_set: float = 0.0
@@ -61,10 +63,13 @@ class State:
         """Whether traffic moves and a process should be watching; if none does, it was killed."""
         return self.phase in (Phase.MOVING, Phase.RETURNING)
 
+    @property
+    def expected(self) -> Actions:
+        return self.unsure[-1] if self.unsure else self.live
+
     def expects(self, actions: Actions) -> bool:
         """Whether these actions are of our making: the last ones, or those that were under way."""
-        known = [self.live] + ([self.asked] if self.asked is not None else [])
-        return any(are_same(actions, each) for each in known)
+        return any(are_same(actions, each) for each in (self.live, *self.unsure))
 
 
 def state_of(events: Iterable[Mapping[str, Any]]) -> State:
@@ -89,14 +94,15 @@ def _after(state: State, event: Mapping[str, Any]) -> State:
             t_set=t,
         )
     if kind == "setting":
-        return change(state, asked_percent=event["percent"], asked=event["actions"])
+        unsure = (*state.unsure, event["actions"])
+        return change(state, asked_percent=event["percent"], unsure=unsure)
     if kind == "set":
         return change(
             state,
             percent=event["percent"],
             step=event.get("step", state.step),
-            live=state.asked if state.asked is not None else state.live,
-            asked=None,
+            live=state.expected,
+            unsure=(),
             asked_percent=None,
             t_set=t,
         )
