@@ -25,7 +25,7 @@ from hikkoshi.cutover.mover import CannotGoBack, Mover
 from hikkoshi.cutover.place import Place
 from hikkoshi.cutover.rounds import Rounds
 from hikkoshi.cutover.state import Phase
-from hikkoshi.cutover.values import Asked, Limits, Plan, Side, Window
+from hikkoshi.cutover.values import Asked, ClockHome, Limits, Plan, Side, Window
 
 GROUP = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/{}/0123456789abcdef"
 PLACE = Place("arn:lb", "arn:listener", None, GROUP.format("old"), GROUP.format("new"))
@@ -53,11 +53,13 @@ class Life:
 
 
 class World:
-    """The rule, as the load balancer has it; refuses as many calls as it is told to."""
+    """The rule, as the load balancer has it; refuses as many calls as it is told to. The account's
+    clock runs, or does not."""
 
     def __init__(self) -> None:
         self.actions = ORIGINAL
         self.refuses = 0
+        self.clock = False
 
 
 class MortalRule:
@@ -95,6 +97,27 @@ class MortalJournal(Journal):
         self.life.goes_on()
 
 
+class MortalClock:
+    home = ClockHome("group", "function", "role")
+
+    def __init__(self, life: Life, world: World) -> None:
+        self.life = life
+        self.world = world
+
+    def start(self, name, place, original):
+        self.life.goes_on()
+        self.world.clock = True
+        self.life.goes_on()
+
+    def push(self):
+        self.life.goes_on()
+
+    def stop(self, name):
+        self.life.goes_on()
+        self.world.clock = False
+        self.life.goes_on()
+
+
 class Sight:
     def between(self, start, end):
         return Window(Side(1000, 0, 0.1), Side(1000, 0, 0.1))
@@ -109,7 +132,7 @@ def process(directory: Path, world: World, life: Life) -> tuple[Mover, Journal]:
     rule = MortalRule(life, world)
     seconds = itertools.count()
     mover = Mover(
-        rule, Sight(), journal, PACE, Rounds(None, 1.0),
+        rule, Sight(), journal, PACE, Rounds(None, 1.0), clock=MortalClock(life, world),
         now=lambda: time.time() + next(seconds), pause=lambda s: None,
     )  # fmt: skip
     return mover, journal
@@ -164,7 +187,7 @@ def killed(directory, world, script, end) -> bool:
 def copied(directory: Path, world: World, to: Path) -> tuple[Path, World]:
     shutil.copytree(directory, to)
     copy = World()
-    copy.actions = world.actions
+    copy.actions, copy.clock = world.actions, world.clock
     return to, copy
 
 
@@ -190,6 +213,7 @@ def test_killed_at_every_moment_and_once_more_while_that_is_undone(tmp_path, bef
         left = copied(*ready, tmp_path / f"{first}")
         if not killed(*left, script, first):
             break
+        look_that_the_account_does_it_too(*copied(*left, tmp_path / f"{first}-alone"))
         for second in range(1, FOREVER):
             again = copied(*left, tmp_path / f"{first}-{second}")
             is_killed_again = killed(*again, status, second)
@@ -199,12 +223,27 @@ def test_killed_at_every_moment_and_once_more_while_that_is_undone(tmp_path, bef
     assert first > 5
 
 
+def look_that_the_account_does_it_too(directory, world):
+    """With nobody there to run the next command: then its clock goes off."""
+    mover, journal = process(directory, world, Life())
+    events = [event["event"] for event in journal.events()]
+    if journal.state().phase is Phase.MOVING and events[-1] in ("setting", "set"):
+        assert world.clock, events
+    if not world.clock:
+        return
+    world.actions, world.clock = ORIGINAL, False
+    mover.recover()
+    assert journal.state().phase is Phase.BACK, events
+    assert are_same(world.actions, ORIGINAL), events
+
+
 def look_that_it_is_undone(script, directory, world):
     said = [event["event"] for event in Journal(directory).events()]
     mover, journal = process(directory, world, Life())
     mover.recover()
     state = journal.state()
     assert not state.needs_somebody, said
+    assert not world.clock, said
     if state.phase in (Phase.NONE, Phase.BACK):
         assert are_same(world.actions, ORIGINAL), said
     elif script is finish:

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from hikkoshi.aws.access import Access
-from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.base.errors import BadInput
 from hikkoshi.base.units import format_duration, parse_duration
-from hikkoshi.cli.cutover_setup import Where, aim, reach, synthetic_run
-from hikkoshi.cli.cutover_view import View, document, print_json
+from hikkoshi.cli.cutover_setup import Where, aim, reach
+from hikkoshi.cli.cutover_work import Work
 from hikkoshi.cli.places import OWN_DIRECTORY
 from hikkoshi.cli.where import place_options
-from hikkoshi.cutover.checklist import Checked, Item, check, gather
+from hikkoshi.cutover.dead_man import template
 from hikkoshi.cutover.journal import Journal
-from hikkoshi.cutover.metrics import Metrics, Pace
-from hikkoshi.cutover.mover import Mover
-from hikkoshi.cutover.place import Place, Rule
 from hikkoshi.cutover.reading import read_limits, read_steps
 from hikkoshi.cutover.retiring import leftovers
-from hikkoshi.cutover.rounds import Rounds
-from hikkoshi.cutover.state import Phase, State
+from hikkoshi.cutover.state import Phase
 from hikkoshi.cutover.values import Asked, Plan, TooFew
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-ASKED_S = 60.0
-"""For so long a wish to another process is waited for."""
-
 EXAMPLES = """
 \b
 Examples:
@@ -45,6 +35,16 @@ Examples:
 
 Exit codes: 0 cut over (or done as asked), 1 went back, 2 wrong use or bad input, 3 could not run,
 or the rule was changed by someone else.
+"""
+DEAD_MAN = """
+\b
+Examples:
+  hikkoshi cutover dead-man > dead-man.yaml
+  aws cloudformation deploy --stack-name dead-man --template-file dead-man.yaml \\
+    --capabilities CAPABILITY_IAM --parameter-overrides ListenerArn=arn:aws:elasticloadbalancing:…
+  hikkoshi cutover start . --dead-man dead-man
+
+Exit codes: 0 printed, 2 wrong use.
 """
 
 
@@ -106,6 +106,12 @@ def _watch_options(command: Command) -> Command:
     help="What to do if they do not come.",
 )
 @click.option("--stepwise", is_flag=True, help="End after each step; `advance` takes the next.")
+@click.option(
+    "--dead-man",
+    metavar="STACK",
+    help="The account goes back by itself 2 to 4 minutes after this tool dies; `dead-man` has the "
+    "stack.",
+)
 @click.option("--despite-checklist", is_flag=True, help="Start though an item is WRONG.")
 @_watch_options
 def start(
@@ -125,6 +131,7 @@ def start(
     least_requests: int | None,
     too_few: str,
     stepwise: bool,
+    dead_man: str | None,
     despite_checklist: bool,
     synthetic: Path | None,
     base_url: str | None,
@@ -147,10 +154,11 @@ def start(
         TooFew(too_few),
     )
     access = reach(is_local, profile, region, directory)
-    work = _Work(directory, access, as_json)
+    work = Work(directory, access, as_json)
     with work.moving():
         where = aim(access, directory, new=new, old=old, listener=listener, rule=rule)
         plan = work.with_tests(plan, where, synthetic)
+        work.use_clock(dead_man)
         return work.start(where, plan, stepwise, despite_checklist, synthetic, base_url)
 
 
@@ -167,7 +175,7 @@ def advance(
     base_url: str | None,
 ) -> int:
     """Take the next step: of a stepwise cutover, or at once of one that is being watched."""
-    work = _Work(directory, reach(is_local, profile, region, directory), as_json)
+    work = Work(directory, reach(is_local, profile, region, directory), as_json)
     with work.moving(instead=lambda: work.ask(Asked.ADVANCE)) as is_ours:
         if not is_ours:
             return 0
@@ -189,7 +197,7 @@ def hold(
     directory: Path, is_local: bool, profile: str | None, region: str | None, as_json: bool
 ) -> int:
     """Stay at the step that is set, still watched, until `advance` or `back`."""
-    work = _Work(directory, reach(is_local, profile, region, directory), as_json)
+    work = Work(directory, reach(is_local, profile, region, directory), as_json)
     with work.moving(instead=lambda: work.ask(Asked.HOLD)) as is_ours:
         if is_ours:
             work.need(Phase.RESTING, "no cutover is under way")
@@ -216,7 +224,7 @@ def back(
     """
     if force and leave:
         raise BadInput("both --force and --leave", fix="give one of them")
-    work = _Work(directory, reach(is_local, profile, region, directory), as_json)
+    work = Work(directory, reach(is_local, profile, region, directory), as_json)
     was_told = False
     while True:
         with work.moving(instead=lambda: work.ask(Asked.BACK), recovers=False) as is_ours:
@@ -227,7 +235,7 @@ def back(
         work.wait_for_the_other()
 
 
-def break_off(work: _Work, *, force: bool, leave: bool, was_told: bool) -> None:
+def break_off(work: Work, *, force: bool, leave: bool, was_told: bool) -> None:
     """was_told: another process was to do it, and has ended since."""
     state = work.journal.state()
     if state.is_over:
@@ -257,12 +265,23 @@ def status(
     """
     journal = Journal(directory / OWN_DIRECTORY / "cutover")
     if look_only or journal.state().is_over:
-        work = _Work(directory, None, as_json)
+        work = Work(directory, None, as_json)
         work.show_status(is_alive=False)
         return 0
-    work = _Work(directory, reach(is_local, profile, region, directory), as_json)
+    work = Work(directory, reach(is_local, profile, region, directory), as_json)
     with work.moving(instead=lambda: None) as is_ours:
         work.show_status(is_alive=not is_ours)
+    return 0
+
+
+@cutover.command("dead-man", epilog=DEAD_MAN)
+def dead_man() -> int:
+    """Print the CloudFormation template of what goes back by itself when this tool has died.
+
+    A function that puts a rule back as it was, a role that lets it change this listener and no
+    other, a group for the schedules that call it, and alarms that tell of it.
+    """
+    click.echo(template(), nl=False)
     return 0
 
 
@@ -280,7 +299,7 @@ def finish(
     """After `cut over`: once the old side was kept warm, take it out of the rule and list what can
     be retired. Nothing is deleted."""
     kept = _duration(warm, "--warm")
-    work = _Work(directory, reach(is_local, profile, region, directory), as_json)
+    work = Work(directory, reach(is_local, profile, region, directory), as_json)
     with work.moving() as _:
         state = work.journal.state()
         if state.phase is not Phase.FINISHED:
@@ -296,177 +315,6 @@ def finish(
         if state.phase is Phase.CUT_OVER:
             work.plain_mover(state.place).finish()
         return work.report(leftovers(work.access, state.place))
-
-
-class _Work:
-    """One command at work on the journal of DIRECTORY."""
-
-    def __init__(self, directory: Path, access: Access | None, as_json: bool) -> None:
-        self._directory = directory
-        self._access = access
-        self._as_json = as_json
-        self._checklist: tuple[Item, ...] = ()
-        self.view = View(as_json)
-        self.journal = Journal(directory / OWN_DIRECTORY / "cutover")
-
-    @property
-    def access(self) -> Access:
-        assert self._access is not None
-        return self._access
-
-    @contextlib.contextmanager
-    def moving(
-        self, instead: Callable[[], None] | None = None, *, recovers: bool = True
-    ) -> Iterator[bool]:
-        """Whether this process may move traffic. What a killed one left is undone first, and the
-        command ends there with exit code 1."""
-        with self.journal.locked() as is_ours:
-            if not is_ours and instead is None:
-                raise CannotRun(
-                    "another process is at this cutover",
-                    where=str(self.journal.directory),
-                    fix="`hikkoshi cutover hold`, `advance` and `back` tell it what to do",
-                )
-            if not is_ours and instead is not None:
-                instead()
-                yield False
-                return
-            state = self.journal.state()
-            if recovers and state.needs_somebody:
-                assert state.place is not None
-                said = self.plain_mover(state.place).recover()
-                self.view.say(click.style(f"Recovered: {said}.", fg="yellow"))
-                self.report()
-                raise click.exceptions.Exit(1)
-            yield True
-
-    def need(self, phase: Phase, otherwise: str) -> State:
-        state = self.journal.state()
-        if state.phase is not phase:
-            raise BadInput(
-                f"{otherwise}; the last one here is: {state.phase.value}",
-                where=str(self.journal.directory),
-                fix="`hikkoshi cutover status` shows it",
-            )
-        return state
-
-    def ask(self, what: Asked) -> None:
-        self.journal.ask(what)
-        self.view.say(f"The process that is at this cutover was told: {what.value}.")
-
-    def wait_for_the_other(self) -> None:
-        """Until the process that is at this cutover has ended, by itself or by a kill."""
-        deadline = time.monotonic() + ASKED_S
-        while self.journal.is_held():
-            if time.monotonic() > deadline:
-                raise CannotRun(
-                    f"the other process did not go back within {ASKED_S:g} s",
-                    fix="end it and run `hikkoshi cutover back` again",
-                )
-            time.sleep(0.1)
-
-    def plain_mover(self, at: Place) -> Mover:
-        """For a change that needs no watching."""
-        pace = Pace.of(self.access)
-        sight = Metrics(self.access, at, pace)
-        return Mover(Rule(self.access, at), sight, self.journal, pace, Rounds(None, 1))
-
-    def mover(self, where: Where, synthetic: Path | None, base_url: str | None) -> Mover:
-        pace = Pace.of(self.access)
-        run = synthetic_run(self.access, where, synthetic, base_url)
-        return Mover(
-            Rule(self.access, where.place),
-            Metrics(self.access, where.place, pace),
-            self.journal,
-            pace,
-            Rounds(run, pace.tests_every_s),
-            self.view.tick,
-        )
-
-    def with_tests(self, plan: Plan, where: Where, synthetic: Path | None) -> Plan:
-        """The plan, with the synthetic limit taken out, and said so, where there are no tests."""
-        if not plan.limits.has_synthetic or synthetic or where.synthetic:
-            return plan
-        self.view.say(
-            click.style("NOT CHECKED", fg="yellow")
-            + " synthetic tests: hikkoshi.yaml has no `synthetic:` and --synthetic was not given"
-        )
-        return dataclasses.replace(
-            plan, limits=dataclasses.replace(plan.limits, has_synthetic=False)
-        )
-
-    def start(
-        self,
-        where: Where,
-        plan: Plan,
-        is_stepwise: bool,
-        despite_checklist: bool,
-        synthetic: Path | None,
-        base_url: str | None,
-    ) -> int:
-        if not self.journal.state().is_over:
-            phase = self.journal.state().phase.value
-            raise BadInput(
-                f"a cutover is under way here ({phase})",
-                fix="`hikkoshi cutover advance`, `back` or `finish` it first",
-            )
-        rule = Rule(self.access, where.place)
-        self._checklist = check(gather(self.access, where.place, rule.read(), where.cluster))
-        self.view.checklist(self._checklist)
-        wrong = [item for item in self._checklist if item.state is Checked.WRONG]
-        if wrong and not despite_checklist:
-            raise CannotRun(
-                f"the checklist has {', '.join(item.name for item in wrong)} as WRONG; no traffic "
-                "was moved",
-                fix="put it right, or give --despite-checklist",
-            )
-        mover = self.mover(where, synthetic, base_url)
-        with self.carried_through(mover):
-            mover.begin(plan, is_stepwise=is_stepwise)
-            self._save_checklist()
-            self.view.begins(where.service or "a service", self.journal.state())
-            mover.show_new_side(deadline_s=300.0)
-            mover.next_step()
-            mover.run()
-        return self.ended()
-
-    def _save_checklist(self) -> None:
-        assert self.journal.file is not None
-        items = [dataclasses.asdict(item) for item in self._checklist]
-        self.journal.append("checklist", items=items)
-        text = json.dumps(items, indent=2, ensure_ascii=False)
-        self.journal.file.with_suffix(".checklist.json").write_text(text + "\n", "utf-8")
-
-    @contextlib.contextmanager
-    def carried_through(self, mover: Mover) -> Iterator[None]:
-        """What was done is said also when it ends by an error or a signal."""
-        try:
-            with mover.watched():
-                yield
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self.view.ended(self.journal.state())
-            raise
-
-    def ended(self) -> int:
-        state = self.journal.state()
-        self.view.ended(state)
-        self.report()
-        return 1 if state.phase is Phase.BACK else 0
-
-    def show_status(self, *, is_alive: bool) -> None:
-        self.view.status(self.journal, self.journal.state(), is_alive)
-        if self._as_json:
-            print_json(document(self.journal, self.journal.state(), self._checklist))
-
-    def report(self, found: Any = ()) -> int:
-        """The end of a command that did what was asked; the whole as JSON, if that is wanted."""
-        state = self.journal.state()
-        if found:
-            self.view.leftovers(found)
-        if self._as_json:
-            print_json(document(self.journal, state, self._checklist, found))
-        return 0
 
 
 def _duration(text: str, option: str) -> float:

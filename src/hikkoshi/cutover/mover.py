@@ -17,6 +17,7 @@ from hikkoshi.base.signals import signals_wait
 from hikkoshi.base.units import format_duration
 from hikkoshi.cutover import actions as acts
 from hikkoshi.cutover.actions import Actions
+from hikkoshi.cutover.dead_man import NO_CLOCK, Clock
 from hikkoshi.cutover.deciding import decide
 from hikkoshi.cutover.journal import Journal
 from hikkoshi.cutover.judging import LEAST_FOR_P99
@@ -69,6 +70,7 @@ class Mover:
         pace: Pace,
         rounds: Rounds,
         tell: Tell = lambda state, snapshot, decision: None,
+        clock: Clock = NO_CLOCK,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -78,6 +80,7 @@ class Mover:
         self._pace = pace
         self._rounds = rounds
         self._tell = tell
+        self._clock = clock
         self._now = now
         self._pause = pause
         self._asked: Asked | None = None
@@ -98,7 +101,9 @@ class Mover:
             plan=plan_to(plan),
             stepwise=is_stepwise,
             actions=live,
+            clock=dataclasses.asdict(self._clock.home) if self._clock.home else None,
         )
+        self._clock.start(self._journal.id, place, live)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -124,6 +129,7 @@ class Mover:
         self._set(self._journal.state(), 0, -1)
         deadline = self._now() + deadline_s
         while (healthy := self._sight.healthy()) < needed:
+            self._clock.push()
             if self._now() > deadline:
                 why = f"{healthy} of {needed} targets of the new side are healthy"
                 self.go_back(f"{why} after {format_duration(deadline_s)}")
@@ -137,6 +143,8 @@ class Mover:
         if state.phase is Phase.RESTING:
             # From here on somebody must watch: a kill between this and the watch is no rest.
             self._journal.append("watching")
+            assert state.place is not None
+            self._clock.start(self._journal.id, state.place, state.original)
         step = state.step + 1
         self._set(state, state.plan.steps[step], step)
 
@@ -181,15 +189,18 @@ class Mover:
         if snapshot.whole.old.requests >= LEAST_FOR_P99:
             self._journal.append("reference", side=dataclasses.asdict(snapshot.whole.old))
         if decision.move is Move.DONE:
+            self._clock.stop(self._journal.id)
             self._journal.append("cut over", why=decision.why)
             return True
         if state.is_stepwise:
+            self._clock.stop(self._journal.id)
             self._journal.append("resting", why=decision.why)
             return True
         self._set(self._journal.state(), decision.percent, snapshot.step + 1)
         return False
 
     def _look(self, state: State) -> Snapshot:
+        self._clock.push()
         self._need_ours(state)
         now = self._now()
         since = now - state.t_set
@@ -240,6 +251,9 @@ class Mover:
             if state.phase is not Phase.RETURNING:
                 self._note("going back", why=why)
             self._put_back_at_last(state, is_forced)
+            # If it cannot be stopped it goes off later, and finds that there is nothing to do.
+            with contextlib.suppress(AwsRefused):
+                self._clock.stop(self._journal.id)
             self._note("back", why=why)
         if self._unwritten is not None:
             raise CannotRun(

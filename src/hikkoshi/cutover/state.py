@@ -10,7 +10,7 @@ from typing import Any
 
 from hikkoshi.cutover.actions import Actions, are_same
 from hikkoshi.cutover.place import Place
-from hikkoshi.cutover.values import Limits, Plan, Side, TooFew
+from hikkoshi.cutover.values import ClockHome, Limits, Plan, Side, TooFew
 
 
 class Phase(StrEnum):
@@ -52,6 +52,8 @@ class State:
     t_breach: float | None = None
     t_back: float | None = None
     reference: Side = Side()
+    clock: ClockHome | None = None
+    """Where the account's own clock of this cutover is, if it has one."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -92,6 +94,7 @@ def _after(state: State, event: Mapping[str, Any]) -> State:
             live=event["actions"],
             t_begun=t,
             t_set=t,
+            clock=ClockHome(**event["clock"]) if event.get("clock") else None,
         )
     if kind == "setting":
         unsure = (*state.unsure, event["actions"])

@@ -105,3 +105,13 @@ class Decision:
     move: Move
     percent: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockHome:
+    """Where the account keeps the clocks of cutovers: the outputs of the stack that does. ARNs, but
+    for the schedules' group, which is a name."""
+
+    group: str
+    function: str
+    role: str
