@@ -46,6 +46,8 @@ BELOW: dict[str, set[str]] = {
     "live": {"base", "model", "evidence", "report"},
 }
 BOTO3_FOLDERS = {"aws", "region"}
+FOR_LAMBDA = SOURCE / "cutover" / "account" / "put_back.py"
+"""A file that runs in the account, where there is no hikkoshi; nothing here imports it."""
 
 
 def modules() -> list[tuple[Path, ast.Module]]:
@@ -135,6 +137,7 @@ def test_boto3_is_imported_only_where_aws_is_reached() -> None:
         for path, tree in modules()
         if any(name.split(".")[0] == "boto3" for name in imports(tree))
         and folder_of(path) not in BOTO3_FOLDERS
+        and path != FOR_LAMBDA
     ]
     assert not wrong, "\n".join(wrong)
 
