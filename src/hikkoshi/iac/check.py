@@ -20,6 +20,8 @@ _EXTRA = {"aws_cdk": "aws-cdk-lib", "cdk_nag": "cdk-nag", "cfnlint": "cfn-lint"}
 SYNTH_DEADLINE_S = 300
 LINT_DEADLINE_S = 300
 DUMMY_ACCOUNT = "000000000000"
+CFN_LINT = (sys.executable, "-c", "import sys; from cfnlint.runner import main; sys.exit(main())")
+"""Of this environment. Its package cannot be run by `-m`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +188,30 @@ def _lint(templates: list[Path], app: Path) -> list[Finding]:
     if not templates:
         return []
     result = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "--format", "json", *map(str, templates)],
+        [*CFN_LINT, "--format", "json", *map(str, templates)],
         capture_output=True,
         text=True,
         timeout=LINT_DEADLINE_S,
         check=False,
     )
+    return [_lint_finding(match, app) for match in lint_matches(result)]
+
+
+def lint_matches(result: subprocess.CompletedProcess[str]) -> list[Mapping[str, Any]]:
+    """CannotRun if it did not judge at all. It ends with a sum of 2 (errors), 4 (warnings) and 8
+    (informational), and with 1 for what has gone wrong with itself; where it has judged it prints a
+    list, which may be empty."""
     try:
-        matches = json.loads(result.stdout or "[]")
+        matches = json.loads(result.stdout)
+        if result.returncode & 1 or not isinstance(matches, list):
+            raise ValueError(f"exit code {result.returncode}")
     except ValueError as error:
-        raise CannotRun(f"cfn-lint failed: {result.stderr.strip()[-500:]}") from error
-    return [_lint_finding(match, app) for match in matches]
+        said = result.stderr.strip()[-500:] or f"it said nothing, exit code {result.returncode}"
+        raise CannotRun(
+            f"cfn-lint did not judge the templates: {said}",
+            fix="pip install 'hikkoshi[iac]' again, or in a clone of hikkoshi: make iac",
+        ) from error
+    return matches
 
 
 def _lint_finding(match: Mapping[str, Any], app: Path) -> Finding:
