@@ -6,7 +6,6 @@ import math
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.base.errors import BadInput
@@ -17,20 +16,13 @@ from hikkoshi.iac.containers import (
     Reference,
     Wanted,
     container_code,
-    dependencies,
-    mounts,
 )
 from hikkoshi.iac.images import built_images, ecr_images
+from hikkoshi.iac.task import task_of
 from hikkoshi.model.project import HealthCheck, Project
 
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,100}$")
 _REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    words: str
-    call: Call
 
 
 def view_of(project: Project) -> tuple[dict[str, Any], list[str]]:
@@ -70,7 +62,7 @@ def view_of(project: Project) -> tuple[dict[str, Any], list[str]]:
     view |= _images(project)
     view |= _numbers(project)
     view |= _balancer(project)
-    view |= _task(project, wanted, containers)
+    view |= task_of(project, wanted, containers)
     view |= _service(project, view)
     view |= _words(view)
     return view, wanted.left_out
@@ -253,83 +245,6 @@ def _connections_alarm(project: Project) -> int | None:
     database = project.settings.database
     maximum = (database.parameters if database else {}).get("max_connections", "")
     return int(int(maximum) * 0.8) if maximum.isdigit() else None
-
-
-def _task(project: Project, wanted: Wanted, containers: list[ContainerCode]) -> dict[str, Any]:
-    task = project.task_definition
-    documents = task["containerDefinitions"]
-    ephemeral = (task.get("ephemeralStorage") or {}).get("sizeInGiB")
-    definition = Call(
-        "ecs.FargateTaskDefinition",
-        (Name("self"), "Definition"),
-        {
-            "family": task["family"],
-            "cpu": _cpu_units(task["cpu"]),
-            "memory_limit_mib": _memory_mib(task["memory"]),
-            "ephemeral_storage_gib": ephemeral,
-            "pid_mode": Name("ecs.PidMode.TASK") if task.get("pidMode") == "task" else None,
-            "enable_fault_injection": task.get("enableFaultInjection") or None,
-            "runtime_platform": _platform(task.get("runtimePlatform") or {}),
-        },
-    )
-    afterwards: list[Call] = []
-    for each in documents:
-        afterwards += mounts(each)
-    afterwards += [call for call in map(dependencies, documents) if call is not None]
-    return {
-        "definition": definition,
-        "volumes": [(str(each["name"]), "") for each in task.get("volumes") or ()],
-        "containers": containers,
-        "afterwards": afterwards,
-        "needs_log_group": wanted.needs_own_words,
-        "log_groups": list(wanted.log_groups.values()),
-        "imported_secrets": list(wanted.secrets.values()),
-        "parameters": list(wanted.parameters.values()),
-        "secrets": bool(wanted.secrets),
-        "has_environment": any(each.get("environment") for each in documents),
-        "task_statements": _statements(documents),
-    }
-
-
-def _cpu_units(value: str) -> int:
-    words = str(value).lower().replace("vcpu", "").strip()
-    return int(float(words) * 1024) if "vcpu" in str(value).lower() else int(words)
-
-
-def _memory_mib(value: str) -> int:
-    words = str(value).lower().replace("gb", "").strip()
-    return int(float(words) * 1024) if "gb" in str(value).lower() else int(words)
-
-
-def _platform(platform: Mapping[str, Any]) -> Call | None:
-    if not platform:
-        return None
-    architecture = platform.get("cpuArchitecture", "X86_64")
-    family = platform.get("operatingSystemFamily", "LINUX")
-    return Call(
-        "ecs.RuntimePlatform",
-        keywords={
-            "cpu_architecture": Name(f"ecs.CpuArchitecture.{architecture}"),
-            "operating_system_family": Name(f"ecs.OperatingSystemFamily.{family}"),
-        },
-    )
-
-
-_TRACES = (
-    "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
-    "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries",
-)  # fmt: skip
-
-
-def _statements(documents: list[dict[str, Any]]) -> list[Statement]:
-    images = [str(each["image"]).lower() for each in documents]
-    has_traces = any("xray" in image or "otel-collector" in image for image in images)
-    if not has_traces:
-        return []
-    call = Call("iam.PolicyStatement", keywords={"actions": list(_TRACES), "resources": ["*"]})
-    return [
-        Statement("X-Ray knows no resources: whoever may write traces may write them all.", call)
-    ]
 
 
 def _service(project: Project, view: Mapping[str, Any]) -> dict[str, Any]:
