@@ -100,7 +100,7 @@ def test_it_runs_only_while_somebody_should_watch(sides: Sides, stack: None) -> 
         stepwise = (*START, "--steps", "50,100", "--hold", "0s", "--stepwise")
         code, out, err = sides.run(*stepwise)
         assert code == 0, out + err
-        assert "NOT PLAYED" in out
+        assert "NOT PLAYED" in out and "the account goes back by itself" in out
         assert schedules(sides) == []
         code, out, err = sides.run("advance")
         assert code == 0 and "Cut over" in out, out + err
@@ -109,6 +109,7 @@ def test_it_runs_only_while_somebody_should_watch(sides: Sides, stack: None) -> 
         process = sides.start(*START, "--steps", "10,100", "--hold", "60s")
         wait(lambda: sides.weights() == {"old": 90, "new": 10}, "the first step")
         assert len(schedules(sides)) == 1
+        assert f"{schedules(sides)[0]} of dead-man" in sides.run("status")[1]
         process.terminate()
         process.communicate()
     assert sides.weights() == {"old": 1}

@@ -49,6 +49,11 @@ class View:
         self.say(f"  to     {name_of(state.place.new)}")
         self.say(f"  steps  {steps}, each held for {format_duration(plan.hold_s)}")
         self.say(f"  back   on {say_limits(plan.limits)}")
+        if state.clock is not None:
+            self.say(
+                f"  clock  {state.clock.group}: the account goes back by itself 2 to 4 minutes "
+                "after this tool's last sign of life"
+            )
 
     def checklist(self, items: Sequence[Item]) -> None:
         self.say(click.style("Checklist", bold=True))
@@ -114,6 +119,8 @@ class View:
         self.say(f"  rule     {say(state.live)}")
         if state.why:
             self.say(f"  why      {state.why}")
+        if state.clock is not None and state.needs_somebody:
+            self.say(f"  clock    {journal.id} of {state.clock.group}, in the account")
         self.say(f"  journal  {journal.file}")
 
 
@@ -131,6 +138,7 @@ def document(
         "phase": state.phase.value,
         "percent": state.percent,
         "why": state.why,
+        "dead_man": None if state.clock is None else state.clock.group,
         "place": None if state.place is None else dataclasses.asdict(state.place),
         "plan": None if state.plan is None else dataclasses.asdict(state.plan),
         "began": stamp(state.t_begun),
