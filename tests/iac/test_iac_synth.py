@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from iac_projects import everything_exists, genba, worker
 
+from hikkoshi.cutover.dead_man import template
 from hikkoshi.iac.app import write_app
-from hikkoshi.iac.check import Checked, check_app, what_is_missing
+from hikkoshi.iac.check import CFN_LINT, Checked, check_app, what_is_missing
 from hikkoshi.model.project import Project
 
 MISSING = what_is_missing()
@@ -103,6 +105,18 @@ def test_a_worker_without_load_balancer_is_without_error(tmp_path: Path) -> None
     (task,) = of(stacks["mail-worker-service"], "AWS::ECS::TaskDefinition")
     assert (task["Cpu"], task["Memory"]) == ("1024", "2048")
     assert task["ContainerDefinitions"][0]["Command"] == ["run", "--shape={a: 'b'}", 'say "hi"']
+
+
+def test_the_dead_man_s_stack_is_without_a_word_from_cfn_lint(tmp_path: Path) -> None:
+    file = tmp_path / "dead-man.yaml"
+    file.write_text(template(), "utf-8")
+    said = subprocess.run(
+        [*CFN_LINT, "--include-checks", "W", "I", "--", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout) == (0, ""), said.stdout + said.stderr
 
 
 def test_what_breaks_a_rule_is_found_with_file_and_cure(tmp_path: Path) -> None:
