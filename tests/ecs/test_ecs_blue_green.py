@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from hikkoshi.region.ecs.decisions.snapshot import (
     TaskView,
 )
 from hikkoshi.region.ecs.records import Revision
-from hikkoshi.region.ecs.traffic import NOT_ASSOCIATED, share_of, takes_alternate, weights_of
+from hikkoshi.region.ecs.traffic import NOT_ASSOCIATED, share_of, shifted, takes_alternate
 
 GREEN, BLUE, OLDER = "ecs-svc/3", "ecs-svc/2", "ecs-svc/1"
 ALTERNATE = GROUP.replace("web", "other")
@@ -193,10 +194,29 @@ def test_how_production_traffic_is_shifted(
 
 
 def test_percentages_and_weights() -> None:
-    assert weights_of("a", "b", 100.0) == {"a": 100, "b": 0}
+    assert shifted({"a": 1, "b": 0}, "a", "b", 100.0) == {"a": 100, "b": 0}
     for percent in (0.1, 5.0, 33.3, 99.9):
-        assert share_of(weights_of("a", "b", percent), ["a"]) == pytest.approx(percent, abs=0.05)
-    assert share_of({"a": 0, "b": 0}, ["a"]) == 0.0
+        weights = shifted({"a": 0, "b": 1}, "a", "b", percent)
+        assert share_of(weights, ["a"], "ab") == pytest.approx(percent, abs=0.05)
+        assert max(weights.values()) <= 999
+    assert share_of({"a": 0, "b": 0}, ["a"], "ab") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "percent", "after"),
+    [
+        ({"old": 75, "a": 25, "b": 0}, 100.0, {"old": 75, "a": 0, "b": 25}),
+        ({"old": 75, "a": 25, "b": 0}, 20.0, {"old": 975, "a": 260, "b": 65}),
+        ({"old": 100, "a": 0, "b": 0}, 100.0, {"old": 100, "a": 0, "b": 0}),
+    ],
+)
+def test_a_third_group_of_the_rule_keeps_its_share(
+    weights: dict[str, int], percent: float, after: dict[str, int]
+) -> None:
+    """As in the middle of a cutover from EC2; and what there is to shift counts as shifted."""
+    assert shifted(weights, "b", "a", percent) == after
+    assert share_of(after, ["b"], "ab") == (percent if sum(after.values()) > 100 or after["b"]
+                                            else 100.0)  # fmt: skip
 
 
 def revision(group: str, alternate: str | None = None, *, is_alternate: bool = False) -> Revision:
@@ -240,13 +260,18 @@ ENTRY = {
 STRATEGY: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1}
 
 
+def built(**options: Any) -> House:
+    house = House(**options)
+    house.balancers.groups.add(ALTERNATE)
+    house.balancers.rules = {
+        RULE: {GROUP: 1, ALTERNATE: 0}, TEST_RULE: {GROUP: 1, ALTERNATE: 0}
+    }  # fmt: skip
+    return house
+
+
 def played(scenario: Callable[[House], Awaitable[None]], **strategy: Any) -> None:
     async def play() -> None:
-        house = House()
-        house.balancers.groups.add(ALTERNATE)
-        house.balancers.rules = {
-            RULE: {GROUP: 1, ALTERNATE: 0}, TEST_RULE: {GROUP: 1, ALTERNATE: 0}
-        }  # fmt: skip
+        house = built()
         await house.open()
         await house.create(loadBalancers=[ENTRY], deploymentConfiguration={**STRATEGY, **strategy})
         await house.settle()
@@ -472,9 +497,35 @@ def test_what_a_strategy_asks_for_is_said() -> None:
                 **advanced, "alternateTargetGroupArn": "arn:none"}}]}, "arn:none does not exist"),
             ({"loadBalancers": [{**ENTRY, "advancedConfiguration": {
                 **advanced, "productionListenerRule": "arn:none"}}]}, "arn:none does not exist"),
+            ({"loadBalancers": [{**ENTRY, "advancedConfiguration": {
+                **advanced, "testListenerRule": RULE}}]}, "test listener rule must be another"),
         ]  # fmt: skip
         for change, text in table:
             error = await house.refused("CreateService", **{**common, **change})
             assert text in str(error), (change, error)
+
+    asyncio.run(scenario())
+
+
+def test_one_that_bakes_goes_on_after_the_region_was_killed(tmp_path: Path) -> None:
+    """Its tasks died with the region; traffic stays where it was shifted, and bake time goes on."""
+
+    async def scenario() -> None:
+        path = tmp_path / "journal"
+        old = built(journal=path)
+        await old.open()
+        await old.create(loadBalancers=[ENTRY], deploymentConfiguration=STRATEGY)
+        await old.settle()
+        await deploy(old)
+        await until_stage(old, "BAKE_TIME")
+        house = built(journal=path)
+        house.balancers.rules = old.balancers.rules
+        house.clock.advance(old.clock.now() - house.clock.now())
+        assert (await newest(house))["lifecycleStage"] == "BAKE_TIME"
+        await house.settle()
+        assert house.balancers.rules[RULE] == {GROUP: 0, ALTERNATE: 100}
+        over = await newest(house)
+        assert (over["status"], await resolved(house)) == ("SUCCESSFUL", ALTERNATE)
+        assert not [entry for entry in house.balancers.log if entry[0] == "weights"]
 
     asyncio.run(scenario())

@@ -17,7 +17,7 @@ from hikkoshi.region.ecs.records import (
 )
 from hikkoshi.region.ecs.rollouts import last_good
 from hikkoshi.region.ecs.store import Store
-from hikkoshi.region.ecs.traffic import ROLLING, managed_entries, record_of
+from hikkoshi.region.ecs.traffic import ROLLING, is_managed, record_of
 
 
 def when(seconds: float) -> datetime:
@@ -292,7 +292,7 @@ def revision_shape(revision: Revision, service: ServiceRecord, store: Store) -> 
 
 def _resolved(revision: Revision) -> dict[str, Any] | None:
     """Which of the two target groups a revision has, where a load balancer has two."""
-    if not managed_entries(revision):
+    if not is_managed(revision):
         return None
     return {
         "loadBalancers": [

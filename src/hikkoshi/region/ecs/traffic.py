@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ from hikkoshi.region.ecs.decisions.blue_green import shifts_of
 from hikkoshi.region.ecs.decisions.snapshot import BlueGreen, Shift
 from hikkoshi.region.ecs.records import Revision, ServiceDeployment, ServiceRecord
 from hikkoshi.region.ecs.store import Store
-from hikkoshi.region.front.port import AwsError
 from hikkoshi.region.ports import LoadBalancers
 
 ROLLING = "ROLLING"
@@ -33,16 +33,22 @@ def view_traffic(
     record = record_of(service, store)
     if record is None or record.strategy == ROLLING:
         return None
-    rules = managed_entries(store.revisions[primary.revision_arn])
+    entries = _managed(store.revisions[primary.revision_arn])
     groups = {d.id: set(_groups(store.revisions[d.revision_arn])) for d in service.deployments}
 
     def shares(kind: str) -> dict[str, float] | None:
-        named = [entry[kind] for entry in rules if entry.get(kind)]
+        named = [entry for entry in entries if entry["advancedConfiguration"].get(kind)]
         if not named:
             return None
         nothing: Mapping[str, int] = {}
-        found = [balancers.weights(rule) or nothing for rule in named]
-        return {name: min(share_of(w, own) for w in found) for name, own in groups.items()}
+        found = [
+            (balancers.weights(entry["advancedConfiguration"][kind]) or nothing, pair_of(entry))
+            for entry in named
+        ]
+        return {
+            name: min(share_of(weights, own, pair) for weights, pair in found)
+            for name, own in groups.items()
+        }
 
     def capped(shift: Shift) -> Shift:
         return Shift(shift.percent, timers.capped("bake_time_s", shift.hold_s))
@@ -69,16 +75,31 @@ def record_of(service: ServiceRecord, store: Store) -> ServiceDeployment | None:
     return records.get(primary.service_deployment_arn) if records else None
 
 
-def managed_entries(revision: Revision) -> list[Document]:
-    """The advancedConfiguration of each load balancer that has one."""
-    found = (entry.get("advancedConfiguration") for entry in revision.load_balancers)
-    return [advanced for advanced in found if advanced]
+def is_managed(revision: Revision) -> bool:
+    """Whether ECS has rules by which it could shift the revision's traffic."""
+    return bool(_managed(revision))
 
 
-def share_of(weights: Mapping[str, int], groups: Iterable[str]) -> float:
-    """Percentage of a rule's traffic that goes to these target groups."""
-    total = sum(weights.values())
-    return 100.0 * sum(weights.get(group, 0) for group in set(groups)) / total if total else 0.0
+def _managed(revision: Revision) -> list[Document]:
+    return [entry for entry in revision.load_balancers if entry.get("advancedConfiguration")]
+
+
+def pair_of(entry: Document) -> tuple[str, str]:
+    """The two target groups of a load balancer of a service."""
+    advanced = entry["advancedConfiguration"]
+    return str(entry["targetGroupArn"]), str(advanced["alternateTargetGroupArn"])
+
+
+def share_of(weights: Mapping[str, int], own: Iterable[str], pair: Iterable[str]) -> float:
+    """Percentage of what the pair of target groups gets that goes to these groups of it.
+
+    Others of the rule are not ECS's affair (a cutover's old side); where they get everything there
+    is nothing to shift, and every share is whole."""
+    both = set(pair)
+    total = sum(weights.get(group, 0) for group in both)
+    if not total:
+        return 100.0 if any(weights.values()) else 0.0
+    return 100.0 * sum(weights.get(group, 0) for group in both & set(own)) / total
 
 
 def takes_alternate(revision: Revision, before: Revision | None, *, shifts: bool) -> bool:
@@ -98,24 +119,33 @@ async def shift(
 ) -> None:
     """Give the revision's target groups so much, and their counterparts the rest. AwsError."""
     kind = "testListenerRule" if is_test else "productionListenerRule"
-    for entry in revision.load_balancers:
-        advanced = entry.get("advancedConfiguration") or {}
-        if not advanced.get(kind):
+    for entry in _managed(revision):
+        rule = entry["advancedConfiguration"].get(kind)
+        if not rule:
             continue
-        own = revision.group_of(entry)
-        pair = {str(entry["targetGroupArn"]), str(advanced["alternateTargetGroupArn"])}
-        if own is None or len(pair) != 2:
-            raise AwsError("InvalidParameterException", NOT_ASSOCIATED)
-        (other,) = pair - {own}
-        await balancers.set_weights(advanced[kind], weights_of(own, other, percent))
+        own = str(revision.group_of(dict(entry)))
+        (other,) = set(pair_of(entry)) - {own}
+        known = balancers.weights(rule) or {}
+        await balancers.set_weights(rule, shifted(known, own, other, percent))
 
 
-def weights_of(own: str, other: str, percent: float) -> dict[str, int]:
-    """Whole numbers of at most 999, exact to a tenth of a percent."""
-    if percent >= 100.0:
-        return {own: 100, other: 0}
-    tenths = round(percent * 10)
-    return {own: min(tenths, _MAX_WEIGHT), other: min(1000 - tenths, _MAX_WEIGHT)}
+def shifted(weights: Mapping[str, int], own: str, other: str, percent: float) -> dict[str, int]:
+    """The rule's weights, whole numbers of at most 999, after this much of the pair's traffic went
+    to `own`, rounded up. What other groups of the rule get stays (AWS does not say what becomes of
+    them)."""
+    rest = {group: w for group, w in weights.items() if group not in (own, other)}
+    total = weights.get(own, 0) + weights.get(other, 0)
+    if not any(rest.values()):
+        if percent >= 100.0:
+            return {**rest, own: 100, other: 0}
+        total = 1000
+    elif percent < 100.0:
+        # Finer, so that a few percent of a small share are not lost.
+        finer = max(1, _MAX_WEIGHT // max(*rest.values(), total))
+        rest = {group: weight * finer for group, weight in rest.items()}
+        total *= finer
+    part = min(total, math.ceil(round(total * percent / 100.0, 6)))
+    return {**rest, own: min(part, _MAX_WEIGHT), other: min(total - part, _MAX_WEIGHT)}
 
 
 def _groups(revision: Revision) -> list[str]:

@@ -65,6 +65,8 @@ def check_advanced(entry: dict[str, Any], balancers: LoadBalancers) -> None:
         )
     if alternate == entry["targetGroupArn"]:
         raise errors.invalid_parameter("The alternate target group must be another one.")
+    if advanced.get("testListenerRule") == advanced["productionListenerRule"]:
+        raise errors.invalid_parameter("The test listener rule must be another one.")
     for name in ("productionListenerRule", "testListenerRule"):
         rule = advanced.get(name)
         if rule and balancers.weights(rule) is None:
