@@ -119,6 +119,15 @@ def test_how_a_deployment_stands(
     assert codedeploy.judge(deployment, rollback) == (state, reason)
 
 
+def test_what_a_deployment_waits_by_its_group() -> None:
+    waits = {
+        "deploymentReadyOption": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 2},
+        "terminateBlueInstancesOnDeploymentSuccess": {"terminationWaitTimeInMinutes": 60},
+    }
+    assert codedeploy.waits_s({"blueGreenDeploymentConfiguration": waits}) == 62 * 60
+    assert codedeploy.waits_s({}) == 0
+
+
 def test_which_group_deploys_the_service() -> None:
     groups = [
         {"applicationName": "a", "deploymentGroupName": name,

@@ -167,6 +167,25 @@ def test_hikkoshis_own_files_are_read():
             ),
             "BLUE_GREEN needs bakeTimeInMinutes",
         ),
+        (
+            lambda d: ecspresso(
+                d,
+                service={
+                    **SERVICE,
+                    "deploymentConfiguration": {"strategy": "CANARY"},
+                    "loadBalancers": [
+                        {
+                            "targetGroupArn": "arn:blue",
+                            "containerName": "web",
+                            "containerPort": 80,
+                            "advancedConfiguration": {"roleArn": "arn:role"},
+                        }
+                    ],
+                },
+            ),
+            "CANARY needs advancedConfiguration with alternateTargetGroupArn, "
+            "productionListenerRule here",
+        ),
         (lambda d: ecspresso(d, timeout="soon"), "'soon' is not a duration"),
         (lambda d: ecspresso(d, clutser="x"), "did you mean 'cluster'?"),
     ],

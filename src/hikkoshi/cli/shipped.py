@@ -54,8 +54,9 @@ def status(
         click.echo(json.dumps(document, indent=1, default=str))
         return
     _show(found, service, tasks, targets)
-    if record is not None and blue_green.describe_stage(record):
-        click.echo(f"  stage {blue_green.describe_stage(record)}")
+    stage = blue_green.describe_stage(record) if record is not None else None
+    if record is not None and stage is not None and not blue_green.is_over(record):
+        click.echo(f"  stage {stage}")
 
 
 def _record(found: Opened, service: dict[str, Any]) -> dict[str, Any] | None:

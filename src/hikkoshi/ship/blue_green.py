@@ -51,6 +51,11 @@ def describe_stage(record: Document) -> str | None:
     return f"{stage}{share}" + (f" ({said})" if said else "")
 
 
+def is_over(record: Document) -> bool:
+    """Of a service deployment: it has its last status."""
+    return record["status"] in ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
+
+
 def waits_s(service: Document) -> float:
     """Seconds that a deployment of this definition waits by design: bake time and the holds of its
     steps (defaults: API_CanaryConfiguration, API_LinearConfiguration)."""

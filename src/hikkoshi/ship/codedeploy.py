@@ -119,6 +119,18 @@ def judge(info: Document, rollback: Document | None) -> tuple[State, str]:
     return State.FAILED, f"{why}; the rollback failed, too: {again}"
 
 
+def waits_s(info: Document) -> float:
+    """Seconds that the deployment waits by its group's settings: before traffic is shifted by hand,
+    and before the old tasks end (an hour, unless set otherwise), while it is InProgress."""
+    settings = info.get("blueGreenDeploymentConfiguration") or {}
+    ready = settings.get("deploymentReadyOption") or {}
+    ending = settings.get("terminateBlueInstancesOnDeploymentSuccess") or {}
+    minutes = (ready.get("waitTimeInMinutes") or 0) + (
+        ending.get("terminationWaitTimeInMinutes") or 0
+    )
+    return float(minutes) * 60.0
+
+
 def rollback_of(info: Document) -> str | None:
     """The id of the deployment that rolls it back."""
     found = (info.get("rollbackInfo") or {}).get("rollbackDeploymentId")

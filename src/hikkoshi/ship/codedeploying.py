@@ -109,7 +109,8 @@ class CodeDeploy:
         return str(made["deploymentId"])
 
     def watch(self, deployment: str, deadline: float) -> Ended:
-        """Until it has ended, and the rollback of it, if CodeDeploy makes one."""
+        """Until it has ended, and the rollback of it, if CodeDeploy makes one. deadline: of
+        time.monotonic, beside what the deployment waits by its group's settings."""
         began = time.monotonic()
         while True:
             info = self.info(deployment)
@@ -120,7 +121,7 @@ class CodeDeploy:
                 self.show.say(f"CodeDeploy rolls back by {back}")
             self._tell(back or deployment)
             state, reason = codedeploy.judge(info, rollback)
-            if not state.is_final and time.monotonic() >= deadline:
+            if not state.is_final and time.monotonic() >= deadline + codedeploy.waits_s(info):
                 state, reason = State.TIMED_OUT, "the deployment goes on; `hikkoshi wait` waits"
             if state.is_final:
                 return Ended(state, reason, took_s=time.monotonic() - began)

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,21 +173,27 @@ class Deployer:
             service_changes=sorted(live.changes.service or {}),
         )  # fmt: skip
         if codedeploy.is_codedeploy(live.service or live.wanted(self.home)):
-            return self._by_codedeploy(live, deadline)
+            with self._going_on_in("CodeDeploy"):
+                return self._by_codedeploy(live, deadline)
         self._watcher.skip_events(live.service)
         self._take_left_canaries_away(live)
         definition = self._definition(live)
         with contextlib.ExitStack() as undo:
             if self.options.canary_s is not None:
                 self._send_canary(live, definition, self.options.canary_s, undo)
-            try:
+            with self._going_on_in("ECS"):
                 return self._send(live, definition, deadline)
-            except (KeyboardInterrupt, SystemExit):
-                self.show.say("what was begun goes on in ECS; `hikkoshi wait` waits for its end")
-                self.audit.note(
-                    "deploy interrupted", cluster=self.calls.cluster, service=self.calls.service
-                )
-                raise
+
+    @contextlib.contextmanager
+    def _going_on_in(self, who: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self.show.say(f"what was begun goes on in {who}; `hikkoshi wait` waits for its end")
+            self.audit.note(
+                "deploy interrupted", cluster=self.calls.cluster, service=self.calls.service
+            )
+            raise
 
     def _by_codedeploy(self, live: Live, deadline: float) -> Outcome:
         by = CodeDeploy(self.calls, self.home, self.show, self.every_s)

@@ -246,6 +246,7 @@ def _refuse_other_ways(service: Document) -> None:
         _check_shifting(service)
 
 
+_NEEDED_TO_SHIFT = ("alternateTargetGroupArn", "productionListenerRule", "roleArn")
 _CODEDEPLOY_KEYS = {"application_name", "deployment_group_name"}
 
 
@@ -279,12 +280,14 @@ def _check_shifting(service: Document) -> None:
             'how long both run after the traffic was shifted: "bakeTimeInMinutes": 10',
         )  # fmt: skip
     for index, balancer in enumerate(service.data.get("loadBalancers") or []):
-        if not balancer.get("advancedConfiguration"):
+        advanced = balancer.get("advancedConfiguration") or {}
+        missing = [name for name in _NEEDED_TO_SHIFT if not advanced.get(name)]
+        if missing:
             raise service.refuse(
-                ("loadBalancers", index), f"{strategy} needs advancedConfiguration here",
-                "alternateTargetGroupArn, productionListenerRule and roleArn; testListenerRule "
-                "where there is one",
-            )  # fmt: skip
+                ("loadBalancers", index),
+                f"{strategy} needs advancedConfiguration with {', '.join(missing)} here",
+                "testListenerRule is the only one that may be left out",
+            )
 
 
 def _unwrapped(document: Document, key: str) -> Document:
