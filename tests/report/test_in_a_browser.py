@@ -6,8 +6,12 @@ import json
 
 import pytest
 from chromium import Browser, axe_core, program, serious_violations
+from fake_run import T0
 from test_html import hostile_run, hostile_verdict
 
+from hikkoshi.base.clock import FakeClock
+from hikkoshi.evidence.build import build_store
+from hikkoshi.evidence.recorder import JsonlRecorder
 from hikkoshi.report.html import render_html
 
 pytestmark = pytest.mark.skipif(
@@ -91,6 +95,24 @@ def test_the_link_of_a_finding_and_a_deep_link_open_the_trace(page, address):
     page.wait("document.getElementById('trace').textContent.includes('Waterfall')")
     page.open(f"{address}?lost#trace=1-00000000-000000000000000000000000")
     page.wait("document.getElementById('trace').textContent.includes('is not among those')")
+
+
+def test_a_joined_trace_is_found_by_its_other_id(browser, tmp_path, runs):
+    root, w3c = "1-5fbb0000-" + "a" * 24, "4bf92f3577b34da6a3ce929d0e0e4736"
+    with JsonlRecorder(tmp_path / "rows", FakeClock()) as recorder:
+        recorder.record("spans", trace_id=f"1-{w3c[:8]}-{w3c[8:]}", span_id="1" * 16, name="genba",
+                        t_start=T0 + 0.01, t_end=T0 + 0.02, url="http://genba/joined",
+                        method="GET")  # fmt: skip
+        recorder.record("balanced", trace_id=root, span_id="2" * 16, t_start=T0, t_end=T0 + 0.03,
+                        w3c_trace_id=f"1-{w3c[:8]}-{w3c[8:]}", method="GET", path="/joined",
+                        status=200)  # fmt: skip
+    place = tmp_path / "joined.html"
+    with build_store([tmp_path / "rows"], [], tmp_path / "e.duckdb") as store:
+        place.write_text(render_html(runs["sick"][1], store), encoding="utf-8")
+    browser.open(f"{place.as_uri()}#trace={w3c}")
+    browser.wait("document.getElementById('trace').textContent.includes('Waterfall')")
+    opened = browser.run("document.getElementById('trace').textContent")
+    assert root in opened and "load balancer GET /joined" in opened
 
 
 def test_it_fits_a_phone(page, address):

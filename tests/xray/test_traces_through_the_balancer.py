@@ -181,7 +181,8 @@ def test_opentelemetry_by_either_header(
         assert [(d, n.split(f" {path}")[0] if d else n) for d, n in shape(traces[path])] == names
     assert traces["/xray"].trace_id == xray
     # The load balancer's own id is the trace's; the line that carries the other id is its line.
-    assert traces["/w3c"].trace_id != f"1-{w3c[:8]}-{w3c[8:]}"
+    assert traces["/w3c"].other_ids == (f"1-{w3c[:8]}-{w3c[8:]}",)
+    assert traces["/w3c"].trace_id not in traces["/w3c"].other_ids
     assert [line.container for line in traces["/w3c"].lines] == ["genba"]
     # A load balancer adds no Parent, and without one OpenTelemetry begins a trace of its own.
     for path in ("/neither", "/hostile"):

@@ -54,6 +54,8 @@ class Trace:
     rows: tuple[WaterfallRow, ...] = ()
     rows_left_out: int = 0
     lines: tuple[LogLine, ...] = ()
+    other_ids: tuple[str, ...] = ()
+    """Under which its spans or lines came, too: see `evidence/joined.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ def complete(store: EvidenceStore, heads: Sequence[Trace]) -> list[Trace]:
     join(store)
     spans = _spans_of(store, [head.trace_id for head in heads])
     lines = _lines_of(store, [head.trace_id for head in heads])
+    others: dict[str, list[str]] = {}
+    for other, trace_id in other_ids(store, [head.trace_id for head in heads]).items():
+        others.setdefault(trace_id, []).append(other)
     made = []
     for head in heads:
         rows = lay_out(under_the_balancer(spans[head.trace_id])) if head.trace_id in spans else ()
@@ -126,6 +131,7 @@ def complete(store: EvidenceStore, heads: Sequence[Trace]) -> list[Trace]:
                 rows=rows[:MOST_ROWS],
                 rows_left_out=max(0, len(rows) - MOST_ROWS),
                 lines=tuple(lines.get(plain_id(head.trace_id), ())),
+                other_ids=tuple(sorted(others.get(head.trace_id, ()))),
             )
         )
     return made

@@ -90,7 +90,8 @@ def _batches(heads: list[Trace]) -> Iterator[list[Trace]]:
 
 def encoded(trace: Trace, strings: Strings) -> dict[str, Any]:
     scale = trace.duration_s
-    return {
+    others = {"ids": [visible(one) for one in trace.other_ids]} if trace.other_ids else {}
+    return others | {
         "id": visible(trace.trace_id),
         "why": str(trace.why),
         "service": strings.place(trace.service),

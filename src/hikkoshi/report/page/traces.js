@@ -57,7 +57,9 @@
       sum: raw[4], count: raw[5], fault: !!(raw[6] & 1), error: !!(raw[6] & 2),
       sql: text(raw[7]), cause: text(raw[8]), critical: raw[9], members: raw[10] });
     const isFailed = trace => !!(trace.flags & 1);
-    const find = id => data.traces.find(trace => plain(trace.id) === plain(id));
+    // A joined trace is found by each of its ids.
+    const ids = trace => [trace.id, ...(trace.ids || [])].map(plain);
+    const find = id => data.traces.find(trace => ids(trace).includes(plain(id)));
     const label = one => one.sql ? one.sql.replace(/\s+/g, " ") : one.name;
 
     // one waterfall
@@ -280,7 +282,7 @@
         if (status === "good" && (isFailed(trace) || trace.flags)) return false;
         if (/^\d$/.test(status) && Math.floor((trace.status || 0) / 100) !== Number(status)) return false;
         if (!words) return true;
-        if (id.length > 7 && plain(trace.id).includes(id)) return true;
+        if (id.length > 7 && ids(trace).some(one => one.includes(id))) return true;
         return text(trace.title).toLowerCase().includes(words)
           || text(trace.service).toLowerCase().includes(words)
           || trace.rows.some(one => text(one[0]).toLowerCase().includes(words)
@@ -333,7 +335,8 @@
     input("words").addEventListener("keydown", event => {
       if (event.key !== "Enter") return;
       const [only] = found();
-      if (only && field("words").length > 7 && plain(only.id).includes(plain(field("words")))) {
+      const id = plain(field("words"));
+      if (only && id.length > 7 && ids(only).some(one => one.includes(id))) {
         location.hash = "trace=" + encodeURIComponent(only.id);
       }
     });
