@@ -19,6 +19,7 @@ from hikkoshi.image.library import LocalLibrary
 from hikkoshi.image.python_home import current_python
 from hikkoshi.image.stand_ins import STAND_INS
 from hikkoshi.region.autoscaling.service import AutoscalingService
+from hikkoshi.region.boot import linux
 from hikkoshi.region.boot.context import RegionContext
 from hikkoshi.region.boot.ground import EmbeddedGround
 from hikkoshi.region.closing import Closing
@@ -33,6 +34,7 @@ from hikkoshi.region.engine.port import Mount
 from hikkoshi.region.engines import RUN, TASKS, open_engine
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.front.fallback import MotoFallback
+from hikkoshi.region.front.slim_models import slim_models
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
@@ -60,6 +62,8 @@ CA_INSIDE = "/hikkoshi-ca.pem"
 async def main(ground: EmbeddedGround, context: RegionContext) -> None:
     """The entry point. Every room that is opened is closed again, in reverse, whatever happens."""
     payload = read_payload(context.payload)
+    slim_models()
+    linux.use_one_heap()
     # While moto is imported in its thread, the loop waits this long for each turn, not 5 ms.
     sys.setswitchinterval(0.0005)
     async with contextlib.AsyncExitStack() as undo:
@@ -177,7 +181,9 @@ class Region:
             loop=asyncio.get_running_loop(),
             account_id=payload.account_id,
             default_region=payload.region,
-            fallback=MotoFallback(payload.account_id, (self.elb.metrics.lay_over_moto,)),
+            fallback=MotoFallback(
+                payload.account_id, (self.elb.metrics.lay_over_moto,), payload.region
+            ),
             calls={
                 "/_hikkoshi/status": self._status,
                 "/_hikkoshi/doors": self._doors,

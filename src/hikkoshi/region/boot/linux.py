@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -100,3 +101,14 @@ def process_start_time(pid: int) -> int | None:
 
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def use_one_heap() -> None:
+    """glibc gives threads heaps of their own and keeps what is freed in them: of a process whose
+    threads mostly hold the interpreter's lock, that is memory for nothing. Where the C library has
+    no mallopt (musl), nothing."""
+    m_trim_threshold, m_arena_max = -1, -8
+    with contextlib.suppress(AttributeError):
+        mallopt = _libc.mallopt
+        mallopt(m_arena_max, 1)
+        mallopt(m_trim_threshold, 128 << 10)

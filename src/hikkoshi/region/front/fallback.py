@@ -13,9 +13,15 @@ WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 class MotoFallback:
     """moto's own dispatcher, imported when first needed (it takes seconds) or by `warm`."""
 
-    def __init__(self, account_id: str, lay_over: Sequence[Callable[[], None]] = ()) -> None:
+    def __init__(
+        self,
+        account_id: str,
+        lay_over: Sequence[Callable[[], None]] = (),
+        region: str = "ap-northeast-1",
+    ) -> None:
         """lay_over: called once moto is there, by rooms that answer some of its questions."""
         self._account_id = account_id
+        self._region = region
         self._lay_over = lay_over
         self._application: WsgiApplication | None = None
         self._lock = threading.Lock()
@@ -36,6 +42,7 @@ class MotoFallback:
         with self._lock:
             if self._application is None:
                 self._application = _moto_application()
+                _import_ec2(self._region)
                 for each in self._lay_over:
                     each()
             return self._application
@@ -46,6 +53,26 @@ class MotoFallback:
 
         # Made when first looked at: the default VPC, a subnet a zone, the security group.
         get_backend("ec2")[self._account_id][region].describe_vpcs()
+
+
+def _import_ec2(region: str) -> None:
+    """moto's EC2 reads at its import, for every region of AWS, which instance types are offered
+    there: 46 MB and a second. A region here is one region, and the others' offerings stay empty."""
+    import moto.utilities.utils as reading
+
+    whole = reading.load_resource
+
+    def load(path: str, *arguments: Any) -> Any:
+        is_elsewhere = "instance_type_offerings" in path and not path.rpartition("/")[2].startswith(
+            f"{region}."
+        )
+        return [] if is_elsewhere else whole(path, *arguments)
+
+    reading.load_resource = load
+    try:
+        import moto.ec2.models  # noqa: F401
+    finally:
+        reading.load_resource = whole
 
 
 def _moto_application() -> WsgiApplication:
