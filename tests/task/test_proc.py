@@ -16,8 +16,10 @@ from hikkoshi.region.task.proc import (
     is_caught,
     listening_of,
     opens_of,
+    parse_in_use,
     parse_listening,
     parse_opens,
+    tcp_in_use,
 )
 
 TCP = """\
@@ -87,6 +89,14 @@ def test_a_real_socket_and_a_real_connection():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert ("127.0.0.1", port) in listening_of(Path("/proc/self"))
+        assert tcp_in_use(Path("/proc/self"))[0] > 0
         socket.create_connection(("127.0.0.1", port)).close()
     assert ("127.0.0.1", port) not in listening_of(Path("/proc/self"))
     assert opens_of(Path("/proc/self")).opened > before.opened
+
+
+def test_sockets_in_use() -> None:
+    text = "sockets: used 43\nTCP: inuse 3 orphan 0 tw 3409 alloc 11 mem 100\nUDP: inuse 1 mem 3\n"
+    assert parse_in_use(text) == 3
+    assert parse_in_use("TCP6: inuse 2\nUDP6: inuse 0\n") == 2
+    assert parse_in_use("") == 0

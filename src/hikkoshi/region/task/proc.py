@@ -39,6 +39,27 @@ def is_caught(status: str, number: int) -> bool | None:
     return None
 
 
+def tcp_in_use(process: Path) -> tuple[int, ...]:
+    """How many TCP sockets the process's network namespace has, by IPv4 and IPv6: cheap to read,
+    where /proc/net/tcp walks through the table of the whole machine (some 7 ms)."""
+    found = []
+    for name in ("sockstat", "sockstat6"):
+        try:
+            found.append(parse_in_use((process / "net" / name).read_text()))
+        except OSError:
+            found.append(0)
+    return tuple(found)
+
+
+def parse_in_use(text: str) -> int:
+    """From /proc/net/sockstat or sockstat6: `TCP: inuse 3 orphan 0 …`, `TCP6: inuse 1`."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 2 and words[0] in ("TCP:", "TCP6:") and words[2].isdigit():
+            return int(words[2])
+    return 0
+
+
 def listening_of(process: Path) -> set[tuple[str, int]]:
     """(address, port) of each TCP socket that listens in the process's network namespace."""
     found: set[tuple[str, int]] = set()

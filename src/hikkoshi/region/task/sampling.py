@@ -13,9 +13,9 @@ from hikkoshi.region.ports import UsageSample
 from hikkoshi.region.task import machine
 from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
-from hikkoshi.region.task.proc import listening_of, opens_of
+from hikkoshi.region.task.proc import listening_of, opens_of, tcp_in_use
 
-MAX_SHARE = 0.1
+MAX_SHARE = 0.04
 """Of one core, for sampling: with many tasks it is done less often."""
 
 
@@ -35,6 +35,7 @@ class Sampler:
         self._clock = clock
         self._every_s = every_s
         self._listening: dict[str, set[tuple[str, int]]] = {}
+        self._in_use: dict[str, tuple[int, ...]] = {}
         self._ticks = machine.read()
 
     async def run(self) -> None:
@@ -54,6 +55,7 @@ class Sampler:
     def _forget_others(self, alive: set[str]) -> None:
         for task_id in self._listening.keys() - alive:
             del self._listening[task_id]
+            self._in_use.pop(task_id, None)
 
     def _try_to_sample(self, task: TaskLife) -> None:
         try:
@@ -105,13 +107,17 @@ class Sampler:
         if running is None:
             return
         task_id, family = task.order.task_id, task.definition.family
-        found = listening_of(running.process)
         known = self._listening.setdefault(task_id, set())
-        for address, port in sorted(found - known):
-            self._recorder.record(
-                "listening", t=now, task=task_id, family=family, address=address, port=port
-            )
-        known |= found
+        in_use = tcp_in_use(running.process)
+        if in_use != self._in_use.get(task_id, (0, 0)):
+            # Only a namespace whose sockets have become more or fewer can listen anew.
+            self._in_use[task_id] = in_use
+            found = listening_of(running.process)
+            for address, port in sorted(found - known):
+                self._recorder.record(
+                    "listening", t=now, task=task_id, family=family, address=address, port=port
+                )
+            known |= found
         if opens := opens_of(running.process):
             self._recorder.record(
                 "network", t=now, task=task_id, family=family, opened=opens.opened,
