@@ -41,15 +41,16 @@ LEAST_SHARE, MOST_ADDED_MS = 0.70, 1.0
 DEADLINE_S = 60.0
 BACKEND_PORT = 8080
 _COMMON = """global
-  nbthread 2
+  nbthread %d
 defaults
   mode http
   timeout client 30s
   timeout server 30s
   timeout connect 5s
 """
-BACKEND = _COMMON + "frontend answer\n  bind {at}\n  http-request return status 200\n"
-ALONE = _COMMON + (
+BACKEND = _COMMON % 2 + "frontend answer\n  bind {at}\n  http-request return status 200\n"
+# One thread, as the region's has.
+ALONE = _COMMON % 1 + (
     "frontend alone\n  bind {at}\n  default_backend one\nbackend one\n  server one {backend}\n"
 )
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}

@@ -298,6 +298,7 @@ class Region:
 
     async def _reset(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.ecs.reset()
+        await self.elb.reset()
         return {}
 
     async def _interrupt(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -188,6 +188,15 @@ class Keeper:
             inside.close()
         await self._ground.close_door(door_fd)
 
+    async def reset(self) -> None:
+        """Hold nothing any more."""
+        before = self.holdings
+        await self.change(lambda _: Holdings())
+        for listener in before.listeners.values():
+            await self.close_sockets(listener.door_fd, listener.inside_fd)
+        for balancer in before.load_balancers.values():
+            self.forget_name(balancer.dns_name)
+
     async def close(self) -> None:
         await self.balancer.close()
         if self._journal is not None:

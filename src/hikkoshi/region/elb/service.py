@@ -120,6 +120,10 @@ class ElbService:
     async def restore(self) -> None:
         await self._keeper.restore()
 
+    async def reset(self) -> None:
+        """Forget every load balancer, target group, listener and rule."""
+        await self._keeper.reset()
+
     async def close(self) -> None:
         """End HAProxy and close the sockets, at once."""
         await self._keeper.close()

@@ -74,8 +74,6 @@ _NOT_PLAYED = {
 }
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}")
-_HOST = re.compile(r"[A-Za-z0-9.*?_-]{1,128}")
-_PATH = re.compile(r"[A-Za-z0-9_\-.$/~\"'@:+&*?]{1,128}")
 _NAME = re.compile(r"(?!internal-)[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 _MATCHER = re.compile(r"[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*")
 _FIXED_STATUS = re.compile(r"[245]\d\d")
@@ -233,26 +231,53 @@ def check_conditions(conditions: Sequence[Document]) -> tuple[Document, ...]:
             )
         config_name, check = _CONDITIONS[field]
         config = dict(condition.get(config_name) or {})
-        values = list(config.get("Values") or condition.get("Values") or [])
-        if not values:
-            raise refuse(f"Condition '{field}' needs at least one value")
         if "RegexValues" in config or condition.get("RegexValues"):
             raise NotImplementedByRegion("elbv2: conditions by regular expression")
+        values = _values_of(field, condition, config_name)
         for value in values:
             check(value)
-        if field == "http-header" and not _TOKEN.fullmatch(config.get("HttpHeaderName") or ""):
+        header = config.get("HttpHeaderName") or ""
+        if field == "http-header" and len(header) > 40:
+            raise refuse("The 'HttpHeaderName' value is too long; the limit is '40'")
+        if field == "http-header" and not _TOKEN.fullmatch(header):
             raise refuse("The header name of a condition has at most 40 letters, digits or signs")
         described: dict[str, Any] = {"Field": field, config_name: {**config, "Values": values}}
-        if field in ("host-header", "path-pattern"):
+        if field in _WITH_VALUES:
             described["Values"] = values
         answer.append(described)
     return tuple(answer)
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], None]:
+def _values_of(field: str, condition: Document, config_name: str) -> list[Any]:
+    """What the field is compared with. The words of the refusals are those that moto's suite
+    expects of AWS."""
+    config = condition.get(config_name)
+    if field in _WITH_VALUES:
+        plain = list(condition.get("Values") or [])
+        if config is None and len(plain) > 1:
+            raise refuse(f"The '{field}' field contains too many values; the limit is '1'")
+        values = list((config or {}).get("Values") or plain)
+        if not values:
+            raise refuse("A condition value must be specified")
+        return values
+    if config is None:
+        article = "An" if config_name[0] in "AEIOU" else "A"
+        raise refuse(f"{article} '{config_name}' must be specified with '{field}'")
+    values = list(config.get("Values") or [])
+    if not values:
+        article = "An" if field[0] in "aeiou" else "A"
+        raise refuse(f"{article} '{field}' value must be specified")
+    return values
+
+
+def _matching(field: str, pattern: str, limit: int, allowed: str) -> Callable[[Any], None]:
+    compiled = re.compile(pattern)
+
     def check(value: Any) -> None:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise refuse(f"The condition value '{str(value)[:80]}' is not a valid {what}")
+        if len(str(value)) > limit:
+            raise refuse(f"The '{field}' value is too long; the limit is '{limit}'")
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise refuse(f"The '{field}' value is invalid; the allowed characters are {allowed}")
 
     return check
 
@@ -265,24 +290,44 @@ def _network(value: Any) -> None:
 
 
 def _pair(value: Any) -> None:
-    for text in (value.get("Key") or "", value.get("Value") or ""):
-        if len(text) > 128 or not _is_printable(text):
-            raise refuse("A query string condition has at most 128 printable characters")
+    for name in ("Key", "Value"):
+        text = value.get(name) or ""
+        if len(text) > 128:
+            raise refuse(f"The '{name}' value is too long; the limit is '128'")
+        if not _is_printable(text):
+            raise refuse(f"The '{name}' value of a query string has unprintable characters")
     if not value.get("Value"):
-        raise refuse("A query string condition needs a value")
+        raise refuse("A 'Value' must be specified in 'QueryStringKeyValuePair'")
 
 
 def _is_printable(text: str) -> bool:
     return all(letter.isprintable() for letter in text)
 
 
+_WITH_VALUES = ("host-header", "path-pattern")
+"""Conditions that may be written with `Values` alone, as before the others came."""
+
 _CONDITIONS: dict[str, tuple[str, Callable[[Any], None]]] = {
-    "host-header": ("HostHeaderConfig", _matching(_HOST, "host name")),
-    "path-pattern": ("PathPatternConfig", _matching(_PATH, "path pattern")),
-    "http-header": ("HttpHeaderConfig", _matching(re.compile(r"[\x20-\x7e]{1,128}"), "header")),
+    "host-header": (
+        "HostHeaderConfig",
+        _matching("host-header", r"[A-Za-z0-9.*?_-]+", 128, "A-Z, a-z, 0-9 and -_.*?"),
+    ),
+    "path-pattern": (
+        "PathPatternConfig",
+        _matching(
+            "path-pattern",
+            r"[A-Za-z0-9_\-.$/~\"'@:+&*?]+",
+            128,
+            "A-Z, a-z, 0-9 and _-.$/~\"'@:+&*?",
+        ),
+    ),
+    "http-header": (
+        "HttpHeaderConfig",
+        _matching("http-header", r"[\x20-\x7e]+", 128, "printable ones"),
+    ),
     "http-request-method": (
         "HttpRequestMethodConfig",
-        _matching(re.compile(r"[A-Z_-]{1,40}"), "method"),
+        _matching("http-request-method", r"[A-Z_-]+", 40, "A-Z, hyphen and underscore"),
     ),
     "query-string": ("QueryStringConfig", _pair),
     "source-ip": ("SourceIpConfig", _network),
