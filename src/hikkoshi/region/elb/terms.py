@@ -253,10 +253,7 @@ def _values_of(field: str, condition: Document, config_name: str) -> list[Any]:
     expects of AWS."""
     config = condition.get(config_name)
     if field in _WITH_VALUES:
-        plain = list(condition.get("Values") or [])
-        if config is None and len(plain) > 1:
-            raise refuse(f"The '{field}' field contains too many values; the limit is '1'")
-        values = list((config or {}).get("Values") or plain)
+        values = list((config or {}).get("Values") or condition.get("Values") or [])
         if not values:
             raise refuse("A condition value must be specified")
         return values
