@@ -48,8 +48,9 @@ def up(
     With DIRECTORY, the images that its hikkoshi.yaml describes are known to it. It has a default
     VPC with subnets and a security group, and no account: any key will do.
 
-    A region that was killed comes back with its clusters, task definitions and services when it is
-    started again; one that ended in order, or by `hikkoshi down`, begins empty.
+    A region that was killed comes back with its clusters, task definitions, services, load
+    balancers, databases and scalable targets when it is started again; one that ended in order, or
+    by `hikkoshi down`, begins empty.
 
     \b
     Examples:
