@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import botocore.session
 from botocore.loaders import Loader
 
 from hikkoshi.region.front.slim_models import SlimFileLoader, without_documentation
@@ -22,13 +23,14 @@ def test_only_text_goes() -> None:
         },
     }
     assert without_documentation(model) == {
+        "documentation": "",
         "shapes": {
             "Plan": {
                 "type": "structure",
                 "required": ["documentation"],
-                "members": {"documentation": {"shape": "Text"}},
+                "members": {"documentation": {"shape": "Text", "documentation": ""}},
             }
-        }
+        },
     }
 
 
@@ -37,7 +39,18 @@ def test_a_slim_model_says_the_same_but_for_its_prose() -> None:
     slim = Loader(file_loader=SlimFileLoader()).load_service_model("ecs", "service-2")
     assert slim == without_documentation(whole)
     assert slim["operations"].keys() == whole["operations"].keys()
-    assert "documentation" not in slim["operations"]["RunTask"]
+    assert slim["operations"]["RunTask"]["documentation"] == ""
+
+
+def test_clients_of_every_kind_can_be_made_of_slim_models() -> None:
+    """botocore's own handlers alter some models, S3's among them, as a client is made."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", Loader(file_loader=SlimFileLoader()))
+    for service in ("s3", "ec2", "ecs", "elbv2", "rds", "logs", "cloudformation", "iam"):
+        client = session.create_client(
+            service, "eu-west-1", aws_access_key_id="any", aws_secret_access_key="any"
+        )
+        assert client.meta.service_model.operation_names
 
 
 def test_ec2_knows_what_its_own_region_offers() -> None:

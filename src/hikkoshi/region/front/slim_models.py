@@ -25,12 +25,14 @@ class SlimFileLoader(JSONFileLoader):  # type: ignore[misc]
 
 
 def without_documentation(document: Any) -> Any:
-    """Pure. A member of a structure may itself have that name: its value is no text, and stays."""
+    """Pure. Its texts are empty, not gone, since botocore adds to some of them. A member of a
+    structure may itself have that name: its value is no text, and stays."""
     if isinstance(document, dict):
         return {
-            key: without_documentation(value)
+            key: ""
+            if key == "documentation" and isinstance(value, str)
+            else without_documentation(value)
             for key, value in document.items()
-            if not (key == "documentation" and isinstance(value, str))
         }
     if isinstance(document, list):
         return [without_documentation(value) for value in document]
