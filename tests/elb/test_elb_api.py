@@ -359,3 +359,13 @@ def test_weights_of_a_rule_are_changed_and_the_rest_of_it_kept() -> None:
     assert "TargetGroupArn" not in added
     with pytest.raises(AwsError, match="no forward action"):
         with_weights(({"Type": "redirect"},), {"a": 1})
+
+
+def test_priorities_and_certificates_without_their_arns_are_refused(house: House) -> None:
+    """AWS's model lets them be left out; fuzzing found that they then were a 500."""
+    listener = house.create_listener(house.create_balancer(), fixed(200, "x"))
+    found, _ = refused(house.client.set_rule_priorities, RulePriorities=[{"Priority": 512}])
+    assert found == "ValidationError"
+    for call in (house.client.add_listener_certificates, house.client.remove_listener_certificates):
+        found, _ = refused(call, ListenerArn=listener, Certificates=[{}])
+        assert found == "ValidationError"

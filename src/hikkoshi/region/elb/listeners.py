@@ -143,8 +143,7 @@ class ListenerCalls:
         if not listener.certificates:
             raise refuse("Certificates can only be added to HTTPS listeners")
         known = dict(listener.certificates)
-        for item in parameters["Certificates"]:
-            arn_ = item["CertificateArn"]
+        for arn_ in _arns_of(parameters):
             known[arn_] = await self._keeper.certificate_file(arn_, caller.region)
         await self._set_certificates(listener, known)
         return {"Certificates": [{"CertificateArn": item, "IsDefault": False} for item in known]}
@@ -153,7 +152,7 @@ class ListenerCalls:
         self, parameters: dict[str, Any], caller: Caller
     ) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
-        leaving = {item["CertificateArn"] for item in parameters["Certificates"]}
+        leaving = set(_arns_of(parameters))
         if listener.certificates and listener.certificates[0][0] in leaving:
             raise AwsError("OperationNotPermitted", "The default certificate cannot be removed")
         known = {item: file for item, file in listener.certificates if item not in leaving}
@@ -229,6 +228,9 @@ class ListenerCalls:
         return {}
 
     async def _set_priorities(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        # Neither member is required in AWS's model.
+        if any(not {"RuleArn", "Priority"} <= pair.keys() for pair in parameters["RulePriorities"]):
+            raise refuse("A rule ARN and a priority must be specified")
         asked = {
             pair["RuleArn"]: _check_priority(pair["Priority"])
             for pair in parameters["RulePriorities"]
@@ -246,6 +248,14 @@ class ListenerCalls:
 
         await self._keeper.change(with_them)
         return {"Rules": [_describe_rule(rule) for rule in moved]}
+
+
+def _arns_of(parameters: Mapping[str, Any]) -> list[str]:
+    """Of the certificates that are named; AWS's model does not require that they are."""
+    arns = [item.get("CertificateArn") for item in parameters["Certificates"]]
+    if not all(arns):
+        raise refuse("A certificate ARN must be specified")
+    return [str(arn_) for arn_ in arns]
 
 
 def _check_priority(priority: int) -> int:
