@@ -259,6 +259,20 @@ def test_clusters_tags_settings_and_capacity_providers(wire: Wire) -> None:
     assert ecs.list_clusters()["clusterArns"] == [arn]
 
 
+def test_a_cluster_s_setting_has_a_name(wire: Wire) -> None:
+    ecs, nameless = wire.client, [{"value": "enabled"}]
+    for call, words in (
+        (ecs.create_cluster, {"clusterName": "genba"}),
+        (ecs.update_cluster_settings, {"cluster": "genba"}),
+    ):
+        code, message = refusal(call, settings=nameless, **words)
+        assert (code, "must have a name" in message) == ("InvalidParameterException", True)
+        ecs.create_cluster(clusterName="genba")
+    named = [{"name": "containerInsights", "value": "enabled"}]
+    changed = ecs.update_cluster_settings(cluster="genba", settings=named)["cluster"]
+    assert changed["settings"] == named
+
+
 def test_updating_a_service_with_nothing_new_makes_no_deployment(wire: Wire) -> None:
     ecs = wire.client
     set_up(wire)

@@ -53,7 +53,7 @@ class ClusterOperations:
                 Cluster(
                     arn=self._plane.names.cluster(name),
                     name=name,
-                    settings=tuple(parameters.get("settings") or _DEFAULT_SETTINGS),
+                    settings=_merged(_DEFAULT_SETTINGS, parameters.get("settings") or []),
                     configuration=parameters.get("configuration"),
                     capacity_providers=providers,
                     default_strategy=strategy,
