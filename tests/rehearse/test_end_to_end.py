@@ -223,8 +223,8 @@ def test_the_report_is_shown_again(after, tmp_path):
 
 
 def test_the_run_is_tuned_and_the_result_is_a_valid_project(after, tmp_path):
-    home, project = after.home, tmp_path / "after"
-    shutil.copytree(after.project, project, symlinks=True)
+    home, project = after.home, tmp_path / "genba" / "after"
+    shutil.copytree(after.project.parent, project.parent, symlinks=True)
     code, out, error = home.run("tune", project, "--json")
     document = json.loads(out)
     answers = {one["setting"]: one for one in document["answers"]}

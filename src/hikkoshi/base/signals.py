@@ -7,8 +7,27 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 _WAITING = (signal.SIGINT, signal.SIGTERM)
+_AGAIN_S = 0.05
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether that frame runs beneath an import. An error raised in there may end the process:
+    DuckDB makes its types by nanobind, whose initialisation aborts on any exception."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def again_soon(number: int) -> None:
+    """Deliver that signal to this process once more, 50 ms from now."""
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

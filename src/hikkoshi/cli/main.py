@@ -8,12 +8,14 @@ import io
 import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 import hikkoshi
 from hikkoshi.base.errors import CannotRun, HikkoshiError
+from hikkoshi.base.signals import again_soon, is_importing
 from hikkoshi.base.text import printable
 
 # Section → name → module, object and one line. A command's module is imported only when it is asked
@@ -138,7 +140,10 @@ def main(arguments: list[str] | None = None) -> Any:
             stream.reconfigure(errors="backslashreplace")
     received: list[int] = []
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if is_importing(frame):
+            again_soon(number)
+            return
         received.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 

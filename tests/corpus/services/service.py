@@ -175,7 +175,7 @@ def spoil():
     if is_planted("collapses-past-the-knee"):
         crowd = in_flight
         with serial:
-            time.sleep(0.004 + 0.002 * crowd)
+            time.sleep(0.008 + 0.004 * crowd)
     if PLANTED == "" and os.environ.get("BOUNDED"):
         if not gate.acquire(timeout=0.2):
             raise Busy
