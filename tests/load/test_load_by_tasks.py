@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         HERE.is_relative_to("/tmp"),
-        reason="NOT CHECKED: this checkout lies under /tmp, and a container has a /tmp of its own, so "
+        reason="NOT CHECKED: this checkout lies under /tmp; a container has a /tmp of its own, so "
         "no task can run this hikkoshi",
     ),
 ]
