@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hikkoshi.evidence import occasions
 from hikkoshi.evidence.occasions import Answer, ContainerEnd
-from hikkoshi.evidence.windows import Window
+from hikkoshi.evidence.windows import Window, windows_of
 from hikkoshi.findings.rules import (
     binds_localhost,
     drops_requests_on_stop,
@@ -56,6 +57,15 @@ def test_a_container_that_nobody_asked_is_not_judged(made_run):
     made_run.trial("kill-task", 8, 20)
     made_run.row("container_ends", **end(t_signalled=None, exit_code=137))
     assert isinstance(made_run.judge_by(ignores_sigterm, container="app"), NotJudged)
+
+
+def test_a_stop_that_the_end_of_the_region_cut_short_is_none(made_run):
+    made_run.trial("bad-deploy", 8, 20)
+    made_run.row("container_ends", **end(exit_code=137))
+    made_run.row("container_ends", **end(task="t2"))
+    with made_run.store() as store:
+        stops = occasions.application_stops(store, windows_of(store).own)
+    assert [stop.task for stop in stops] == ["t2"]
 
 
 def answers(bad_times, status=502, error=""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,13 @@ def test_what_its_script_reads_and_a_link_to_a_directory(disk: Path, tmp_path: P
     assert (root / "etc/default/web").read_text() == "PAGE=1\n"
     assert str((root / "var/lib/web/conf").readlink()) == "/etc/web"
     assert stat.S_IMODE((root / "etc/web").stat().st_mode) & 0o022 == 0, "for root alone to write"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_only_root_may_read_of_it_is_left(disk: Path, tmp_path: Path) -> None:
+    (disk / "etc/default/web").chmod(0o000)
+    root = made(disk, tmp_path)
+    assert not (root / "etc/default/web").exists() and (root / "usr/sbin/web").is_file()
 
 
 def test_its_own_user_can_read_and_write_what_it_must(disk: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ is `a) R 1 (b` and whose first argument holds a line that looks like another pro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_sockets(recorded: Gathered) -> None:
     assert (one.port, one.address, one.protocol, one.pid) == (18431, "127.0.0.1", "tcp", 10739)
     # The client's end is a call out; the server's end of the same connection is not.
     assert [(p.address, p.port, p.connections) for p in peers] == [("127.0.0.1", 18431, 1)]
+
+
+@pytest.mark.parametrize(("who", "unit"), [("1000", "web.service"), ("33", None)])
+def test_a_socket_whose_process_was_not_seen(
+    recorded: Gathered, who: str, unit: str | None
+) -> None:
+    """Of a user with one unit it is that unit's, but not if that user is the one who looks."""
+    line = b"/proc/net/tcp:   0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 33 0 7 1 0 0"
+    answers = {"net": line, "id": who.encode()}
+    process = replace(read_processes(recorded)[0], uid=33, unit="web.service")
+    ((listener,), _) = read_network(replace(recorded, answers=answers), [process])
+    assert (listener.port, listener.unit) == (8080, unit)
 
 
 def test_packages(recorded: Gathered) -> None:

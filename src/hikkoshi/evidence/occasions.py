@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window
 
+_KILLED = 128 + 9
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerEnd:
@@ -25,6 +27,11 @@ class ContainerEnd:
     was_killed: bool
     asked_grace_s: float
     grace_s: float
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Asked to end, and killed before its time was over: the region ended meanwhile."""
+        return self.exit_code == _KILLED and not self.was_killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,13 +300,14 @@ def first_listening(store: EvidenceStore, port: int) -> dict[str, float]:
 
 
 def application_stops(store: EvidenceStore, windows: tuple[Window, ...]) -> list[ContainerEnd]:
-    """Ends of the application's container that were asked for in one of the windows. Where `meta`
-    does not name the container, those of all essential ones."""
+    """Ends of the application's container that were asked for in one of the windows, and were given
+    their time. Where `meta` does not name the container, those of all essential ones."""
     name = store.meta().get("container", "")
     return [
         end
         for end in container_ends(store)
         if (end.container == name if name else end.is_essential)
         and end.t_signalled is not None
+        and not end.is_cut_short
         and any(window.t_start <= end.t_signalled <= window.t_end for window in windows)
     ]

@@ -7,6 +7,7 @@ there only to install packages, and what reads nobody in a container, is left ou
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -232,7 +233,9 @@ def _put_interpreters(
             for word in sorted(set(_WORD.findall(text))):
                 _take_named(stage, word)
             for read in sorted(set(_READ_BY_SCRIPT.findall(text))):
-                stage.take_if_there(read)  # Often made when the package was installed.
+                # Often made when the package was installed; one that only root may read is left.
+                with contextlib.suppress(ImageNotHere):
+                    stage.take_if_there(read)
             continue
         package = distribution.owner(program)
         for each in distribution.closure([package]) if package else ():

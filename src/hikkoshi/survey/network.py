@@ -49,6 +49,9 @@ def read_network(
     owners = socket_owners(gathered)
     units = {process.pid: process.unit for process in processes}
     only = _only_unit_of_user(processes)
+    # Who looks may read the descriptors of all their own processes: an unowned socket of theirs is
+    # of a process that was not seen.
+    only.pop(int(own) if (own := gathered.answer("id").strip()).isdigit() else -1, None)
     listeners: dict[tuple[str, int, str], Listener] = {}
     for found in sockets:
         is_bound = found.state == (_LISTEN if found.protocol == "tcp" else _UDP_BOUND)

@@ -118,10 +118,10 @@ class Chronicle:
 
     def record_end(self, definition: ContainerDefinition, ended: Exit, stop: Stop | None) -> None:
         """One row for the end of a container's process."""
-        killed = int(signal.SIGKILL) + 128
+        now = self._clock.now()
         self._recorder.record(
             "container_ends",
-            t=self._clock.now(),
+            t=now,
             task=self._order.task_id,
             family=self._family,
             container=definition.name,
@@ -131,10 +131,15 @@ class Chronicle:
             t_signalled=stop.t_signalled if stop else None,
             signal=stop.signal if stop else None,
             has_handler=stop.has_handler if stop else None,
-            was_killed=stop is not None and ended.code == killed,
+            was_killed=stop is not None and _had_its_time(ended, stop, now),
             asked_grace_s=stop.asked_grace_s if stop else None,
             grace_s=stop.grace_s if stop else None,
         )
+
+
+def _had_its_time(ended: Exit, stop: Stop, now: float) -> bool:
+    """Killed after its stopTimeout, and not by a region that ended meanwhile."""
+    return ended.code == int(signal.SIGKILL) + 128 and now - stop.t_signalled >= 0.9 * stop.grace_s
 
 
 def report(message: str, error: Exception) -> None:
