@@ -11,6 +11,7 @@ import click
 
 from hikkoshi.aws.access import known_regions
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.signals import signals_wait
 from hikkoshi.cli.engine_choice import EMBEDDED, EngineChoice, choose_engine, engine_option
 from hikkoshi.cli.places import region_index, region_records, region_state
 from hikkoshi.model.project import Project
@@ -72,18 +73,18 @@ def up(
     choice = choose_engine(engine, project, lambda text: click.echo(text, err=True))
     timers = Timers.for_rehearsal() if fast else Timers.as_aws()
     with contextlib.ExitStack() as undo:
-        handle = launch(
-            launch_settings(
-                project,
-                directory,
-                timers,
-                port=port,
-                region=region,
-                is_detached=detach,
-                choice=choice,
-            )
+        settings = launch_settings(
+            project,
+            directory,
+            timers,
+            port=port,
+            region=region,
+            is_detached=detach,
+            choice=choice,
         )
-        undo.callback(handle.stop)
+        with signals_wait():  # There is a region from within launch on, and its undo after it.
+            handle = launch(settings)
+            undo.callback(handle.stop)
         handle.wait_ready()
         click.echo(f"The local region answers at {handle.api_url}", err=True)
         for meaning, aws, used in timers.shortened():

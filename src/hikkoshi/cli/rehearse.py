@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.base.signals import signals_wait
 from hikkoshi.cli.engine_choice import choose_engine, engine_option, refuse_engine
 from hikkoshi.cli.places import make_run
 from hikkoshi.cli.programme_plan import Plan, make_plan
@@ -75,17 +76,17 @@ def carry_out(
     choice = choose_engine(engine, project, progress.say)
     with contextlib.ExitStack() as undo:
         progress.say("starting the local region")
-        handle = launch(
-            launch_settings(
-                project,
-                project.directory,
-                plan.timers,
-                is_detached=plan.keep,
-                records=run / "records" / "region",
-                choice=choice,
-            )
+        settings = launch_settings(
+            project,
+            project.directory,
+            plan.timers,
+            is_detached=plan.keep,
+            records=run / "records" / "region",
+            choice=choice,
         )
-        undo.callback(handle.stop)
+        with signals_wait():  # There is a region from within launch on, and its undo after it.
+            handle = launch(settings)
+            undo.callback(handle.stop)
         # The rest of hikkoshi is imported while the region starts.
         from hikkoshi.cli.rehearsal import conclude, try_all
 
