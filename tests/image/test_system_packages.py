@@ -38,6 +38,7 @@ def disk(tmp_path: Path) -> Path:
 
     put("/usr/sbin/web", "#!/bin/sh\n. /etc/default/web\nexec cat /usr/share/web/page\n", 0o755)
     put("/etc/default/web", "PAGE=1\n")
+    put("/etc/default/another", "NOT=OURS\n")
     put("/usr/share/web/page", "hello\n")
     put("/usr/share/doc/web/README", "not for a container\n")
     put("/etc/web/web.conf", "port 80\n", 0o640)
@@ -56,7 +57,8 @@ def disk(tmp_path: Path) -> Path:
     (root / "var/lib/web").mkdir(parents=True)
     (root / "var/lib/web/conf").symlink_to("/etc/web")
     status = [
-        package("web", ["/usr/sbin/web", "/etc/web", "/etc/web/web.conf", "/etc/cron.d/web",
+        package("web", ["/etc/default", "/usr/sbin/web", "/etc/web", "/etc/web/web.conf",
+                        "/etc/cron.d/web",
                         "/usr/share/doc/web/README", "/var/lib/web", "/var/lib/web/conf",
                         "/usr/share/gone"],
                 "Depends: web-data (>= 1), adduser, mail-agent | web-module\n"),
@@ -107,6 +109,7 @@ def test_what_its_script_reads_and_a_link_to_a_directory(disk: Path, tmp_path: P
     """No list has /etc/default/web: it was made when the package was installed."""
     root = made(disk, tmp_path)
     assert (root / "etc/default/web").read_text() == "PAGE=1\n"
+    assert not (root / "etc/default/another").exists(), "the directory is every package's"
     assert str((root / "var/lib/web/conf").readlink()) == "/etc/web"
     assert stat.S_IMODE((root / "etc/web").stat().st_mode) & 0o022 == 0, "for root alone to write"
 

@@ -148,7 +148,7 @@ def test_a_task_that_is_lost_ends_the_load_and_what_it_sent_is_kept(ground: Grou
     assert process.returncode == 1, told
     assert "ended before its time" in told
     (doubt,) = [line for line in said.splitlines() if "is missing" in line]
-    assert doubt.startswith("INVALID") and "0 of its requests" not in doubt, doubt
+    assert doubt.startswith("INVALID") and "; 0 of its requests" not in doubt, doubt
     assert {path.name for path in ground.region.home.glob("lost.load.*")} == {
         "lost.load.0", "lost.load.1",
     }  # fmt: skip

@@ -25,7 +25,7 @@ from hikkoshi.region.boot.launch import launch
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @engine_option
-@click.option("--quick", is_flag=True, help="Shorter trials: about 45 s instead of 150 s.")
+@click.option("--quick", is_flag=True, help="Shorter trials: about 50 s instead of 130 s.")
 @click.option("--only", default="", metavar="NAME,…", help="Only these trials.")
 @click.option("--skip", default="", metavar="NAME,…", help="All but these trials.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict document alone on stdout.")

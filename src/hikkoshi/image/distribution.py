@@ -184,7 +184,8 @@ def _put(stage: Stage, path: str) -> list[str]:
         return []  # Removed by an administrator, or a link that leads nowhere.
     outside = stage.source.outside(real)
     if outside.is_dir():
-        if path.startswith("/etc/") and path.count("/") == 2:
+        pure = PurePosixPath(path)
+        if pure.parent == PurePosixPath("/etc") and pure.name not in _SHARED:
             stage.take(path)
             return []
         for link in links:  # /var/lib/tomcat10/conf → /etc/tomcat10
