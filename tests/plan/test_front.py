@@ -157,7 +157,7 @@ def test_kept_it_stands_before_the_application(surveyed: Path) -> None:
 @pytest.mark.skipif(NGINX is None, reason="NOT TRIED: no nginx here (apt-get install nginx-light)")
 @pytest.mark.skipif(
     os.geteuid() != 0,
-    reason="NOT TRIED: without root a task has one user, and nginx gives its directories to another",
+    reason="NOT TRIED: without root a task has one user, and nginx gives files to another",
 )
 def test_it_serves_in_a_task(surveyed: Path) -> None:
     planned(surveyed, "nginx: sidecar\nhealth_check: /\n")
