@@ -22,7 +22,8 @@ from typing import Any
 
 from hikkoshi.aws.access import Access
 from hikkoshi.evidence.recorder import JsonlRecorder
-from hikkoshi.load.attack import Attack, LoadRun
+from hikkoshi.load.attack import Attack
+from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
 from hikkoshi.model.project import HealthCheck, LoadBalancer
 from hikkoshi.model.timers import Timers
