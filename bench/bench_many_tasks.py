@@ -14,18 +14,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from own_region import own_region
+
 from hikkoshi.aws.access import Access
-from hikkoshi.model.timers import Timers
 from hikkoshi.region.boot.cleanup import read_record
-from hikkoshi.region.boot.launch import launch
-from hikkoshi.region.boot.settings import LaunchSettings
-from hikkoshi.region.payload import payload_of
 from hikkoshi.trials.balancer import default_network
 from hikkoshi.trials.measures import quantile
 
@@ -86,23 +83,9 @@ def main() -> int:
     parser.add_argument("--idle", type=float, default=10.0, help="seconds without a call")
     asked = parser.parse_args()
     counts = [int(word) for word in asked.at.split(",")]
-    with tempfile.TemporaryDirectory(prefix="hikkoshi-bench-") as name:
-        place = Path(name)
-        handle = launch(
-            LaunchSettings(
-                state=place / "state",
-                record_directory=place / "records",
-                entry_point="hikkoshi.region.region:main",
-                index=place / "index",
-                payload=payload_of(None, Timers.for_rehearsal()),
-            )
-        )
-        try:
-            handle.wait_ready()
-            access = Access(handle.api_url, "ap-northeast-1")
-            rows = list(measure(access, ControlPlane(place / "state"), counts, asked.idle))
-        finally:
-            handle.stop()
+    with own_region() as (handle, state):
+        access = Access(handle.api_url, "ap-northeast-1")
+        rows = list(measure(access, ControlPlane(state), counts, asked.idle))
     return report(rows)
 
 

@@ -13,16 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
+from own_region import own_region
+
 from hikkoshi.aws.access import Access
-from hikkoshi.model.timers import Timers
-from hikkoshi.region.boot.launch import launch
-from hikkoshi.region.boot.settings import LaunchSettings
-from hikkoshi.region.payload import payload_of
 from hikkoshi.trials.balancer import default_network
 from hikkoshi.trials.measures import quantile
 
@@ -68,22 +64,8 @@ TASK: dict[str, Any] = {
 
 
 def main(runs: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="hikkoshi-bench-") as name:
-        place = Path(name)
-        handle = launch(
-            LaunchSettings(
-                state=place / "state",
-                record_directory=place / "records",
-                entry_point="hikkoshi.region.region:main",
-                index=place / "index",
-                payload=payload_of(None, Timers.for_rehearsal()),
-            )
-        )
-        try:
-            handle.wait_ready()
-            times_ms = sorted(measure(Access(handle.api_url, "ap-northeast-1"), runs))
-        finally:
-            handle.stop()
+    with own_region() as (handle, _):
+        times_ms = sorted(measure(Access(handle.api_url, "ap-northeast-1"), runs))
     p50, p99, most = quantile(times_ms, 0.5), quantile(times_ms, 0.99), times_ms[-1]
     assert p50 is not None and p99 is not None
     load = os.getloadavg()[0]

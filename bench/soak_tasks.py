@@ -12,17 +12,14 @@ threads of pools must be as before; memory may grow by what the control plane ke
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from own_region import own_region
+
 from hikkoshi.aws.access import Access
-from hikkoshi.model.timers import Timers
 from hikkoshi.region.boot.cleanup import read_record
-from hikkoshi.region.boot.launch import launch
-from hikkoshi.region.boot.settings import LaunchSettings
-from hikkoshi.region.payload import payload_of
 from hikkoshi.trials.balancer import default_network
 
 AT_ONCE = 10
@@ -46,35 +43,21 @@ TASK: dict[str, Any] = {
 
 
 def main(count: int) -> int:
-    with tempfile.TemporaryDirectory(prefix="hikkoshi-soak-") as name:
-        place = Path(name)
-        handle = launch(
-            LaunchSettings(
-                state=place / "state",
-                record_directory=place / "records",
-                entry_point="hikkoshi.region.region:main",
-                index=place / "index",
-                payload=payload_of(None, Timers.for_rehearsal()),
-            )
-        )
-        try:
-            handle.wait_ready()
-            record = read_record(place / "state")
-            assert record is not None
-            region = region_process(record.init_pid)
-            groups = [Path(path) for path in record.cgroups]
-            access = Access(handle.api_url, "ap-northeast-1")
-            ecs, where = access.client("ecs"), placing(access)
-            ecs.create_cluster(clusterName="soak")
-            ecs.register_task_definition(**TASK)
-            run_tasks(ecs, where, WARM_UP)
-            before = settled(region, groups, None)
-            begun = time.monotonic()
-            run_tasks(ecs, where, count)
-            took_s = time.monotonic() - begun
-            after = settled(region, groups, before)
-        finally:
-            handle.stop()
+    with own_region() as (handle, state):
+        record = read_record(state)
+        assert record is not None
+        region = region_process(record.init_pid)
+        groups = [Path(path) for path in record.cgroups]
+        access = Access(handle.api_url, "ap-northeast-1")
+        ecs, where = access.client("ecs"), placing(access)
+        ecs.create_cluster(clusterName="soak")
+        ecs.register_task_definition(**TASK)
+        run_tasks(ecs, where, WARM_UP)
+        before = settled(region, groups, None)
+        begun = time.monotonic()
+        run_tasks(ecs, where, count)
+        took_s = time.monotonic() - begun
+        after = settled(region, groups, before)
     return report(count, took_s, before, after)
 
 
