@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from hikkoshi.region.cloudformation.adapter import Adapter, MakeClient
 from hikkoshi.region.cloudformation.moto_engine import models, parsing, responses
+from hikkoshi.region.cloudformation.resource_map import RegionResourceMap
 from hikkoshi.region.cloudformation.resources import ADAPTERS
-from hikkoshi.region.cloudformation.stack import RegionResourceMap, RegionStack, imports_of
+from hikkoshi.region.cloudformation.stack import RegionStack, imports_of
 
 
 def mount(make_client: MakeClient) -> None:

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from hikkoshi.region.cloudformation.adapter import Adapter, Cancelled, ResourceFailed
+from hikkoshi.region.cloudformation.adapter import Cancelled, ResourceFailed
 from hikkoshi.region.cloudformation.graph import CircularDependency, dependency_order
 from hikkoshi.region.cloudformation.moto_engine import models, parsing
-from hikkoshi.region.cloudformation.resources.leaving import LEAVING
-from hikkoshi.region.cloudformation.shapes import UnknownProperty
+from hikkoshi.region.cloudformation.resource_map import with_zones
+from hikkoshi.region.cloudformation.resource_work import ResourceWork, words
 
 _log = logging.getLogger(__name__)
-_KEPT_AS_METADATA = "metadata only: the local region keeps it, nothing acts on it"
-
-
-class RegionResourceMap(parsing.ResourceMap):  # type: ignore[misc]
-    """moto's map of logical ids, without its laziness: only the engine makes resources."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.applied: dict[str, dict[str, Any]] = {}
-        """Logical id → the resource's JSON, resolved, as it was last made or changed."""
-
-    def __getitem__(self, key: str) -> Any:
-        return self._parsed_resources[key]
-
-    @property
-    def resources(self) -> list[str]:
-        return [name for name in self._resource_json_map if name in self.applied]
-
-    def use(self, template: dict[str, Any], parameters: dict[str, Any] | None) -> None:
-        """Take the template for the next round: parameters, mappings and conditions of it."""
-        self._template = template
-        self._resource_json_map = template["Resources"]
-        if parameters is not None:
-            self.input_parameters = parameters
-            self.resolved_parameters: dict[str, Any] = {}
-        self.load_mapping()
-        self.load_parameters()
-        self.load_conditions()
-
-    def is_wanted(self, name: str) -> bool:
-        condition = self._resource_json_map[name].get("Condition")
-        return not condition or bool(self.lazy_condition_map[condition])
-
-    def put(self, name: str, resource: Any, resolved: dict[str, Any]) -> None:
-        resource.logical_resource_id = name
-        resource.cf_resource_type = resolved["Type"]
-        self._parsed_resources[name] = resource
-        self.applied[name] = resolved
-
-    def forget(self, name: str) -> None:
-        self._parsed_resources.pop(name, None)
-        self.applied.pop(name, None)
+_FAILURES = (Exception,)
 
 
 class RegionStack(models.Stack):  # type: ignore[misc]
@@ -69,7 +25,7 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         self.status = "CREATE_PENDING"
         self.cancelled = threading.Event()
         self._thread: threading.Thread | None = None
-        self._replaced: list[tuple[str, Any, dict[str, Any]]] = []
+        self._work = ResourceWork(self)
         # As they were when the stack was last complete; moto would work them out at each call.
         self._outputs: list[dict[str, Any]] | None = None
         self._exports: list[Any] = []
@@ -144,7 +100,7 @@ class RegionStack(models.Stack):  # type: ignore[misc]
             except Exception as fault:
                 _log.exception("stack %s", self.name)
                 self.status = f"{self.status.partition('_')[0]}_FAILED"
-                self._add_stack_event(self.status, resource_status_reason=_words(fault))
+                self._add_stack_event(self.status, resource_status_reason=words(fault))
 
         self._thread = threading.Thread(target=run, name=f"stack-{self.name}", daemon=True)
         self._thread.start()
@@ -162,10 +118,10 @@ class RegionStack(models.Stack):  # type: ignore[misc]
             self._apply()
         except _FAILURES as error:
             if self.disable_rollback or isinstance(error, Cancelled):
-                self._finish("CREATE_FAILED", _words(error))
+                self._finish("CREATE_FAILED", words(error))
                 return
             self.status = "ROLLBACK_IN_PROGRESS"
-            self._add_stack_event("ROLLBACK_IN_PROGRESS", resource_status_reason=_words(error))
+            self._add_stack_event("ROLLBACK_IN_PROGRESS", resource_status_reason=words(error))
             done = self._remove_all()
             self._finish("ROLLBACK_COMPLETE" if done else "ROLLBACK_FAILED")
             return
@@ -195,13 +151,13 @@ class RegionStack(models.Stack):  # type: ignore[misc]
     ) -> None:
         done: list[str] = []
         previous = dict(self.resource_map.applied)
-        self._replaced = []
+        self._work.replaced = []
         try:
             self._take(template, new, parameters)
             self._apply(done)
         except _FAILURES as error:
             self.status = "UPDATE_ROLLBACK_IN_PROGRESS"
-            self._add_stack_event(self.status, resource_status_reason=_words(error))
+            self._add_stack_event(self.status, resource_status_reason=words(error))
             self._roll_back(before, previous, done)
             return
         self._add_stack_event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -223,22 +179,22 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         resources = self.resource_map
         is_whole = True
         newly_made = [(n, resources[n], resources.applied[n]) for n in done if n not in previous]
-        for name, old, resolved in self._replaced:
-            newly_made.append((name, resources[name], resources.applied[name]))
-            resources.put(name, old, resolved)
+        for old in self._work.replaced:
+            newly_made.append((old.name, resources[old.name], resources.applied[old.name]))
+            resources.put(old.name, old.resource, old.resolved)
         self._take(*before)
         for name in done:
             if name in previous and resources.applied.get(name) != previous[name]:
                 try:
-                    self._change(name, previous[name])
+                    self._work.change(name, previous[name])
                 except _FAILURES as error:
-                    self._tell(name, previous[name]["Type"], "UPDATE_FAILED", _words(error))
+                    self._work.tell(name, previous[name]["Type"], "UPDATE_FAILED", words(error))
                     is_whole = False
         for name, resource, resolved in reversed(newly_made):
-            is_whole &= self._remove(name, resource, resolved, resolved)
+            is_whole &= self._work.remove(name, resource, resolved, resolved)
             if name not in previous:
                 resources.forget(name)
-        self._replaced = []
+        self._work.replaced = []
         if is_whole:
             self._publish("UPDATE_ROLLBACK_COMPLETE")
         else:
@@ -246,14 +202,14 @@ class RegionStack(models.Stack):  # type: ignore[misc]
 
     def _clean_up(self, new: dict[str, Any]) -> None:
         resources = self.resource_map
-        for name, resource, resolved in reversed(self._replaced):
-            self._remove(name, resource, resolved, resolved)
-        self._replaced = []
+        for old in reversed(self._work.replaced):
+            self._work.remove(old.name, old.resource, old.resolved, old.resolved)
+        self._work.replaced = []
         wanted = {name for name in new["Resources"] if resources.is_wanted(name)}
         for name in reversed(list(resources.applied)):
             if name not in wanted:
                 resolved = resources.applied[name]
-                self._remove(name, resources[name], resolved, resolved)
+                self._work.remove(name, resources[name], resolved, resolved)
                 resources.forget(name)
 
     # -- one round over the template ----------------------------------------------------------
@@ -263,107 +219,27 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         resources = self.resource_map
         backend = models.cloudformation_backends[self.account_id][self.region_name]
         resources.cross_stack_resources = backend.exports
-        for name in dependency_order(resources._resource_json_map):
+        for name in dependency_order(resources.documents):
             if self.cancelled.is_set():
                 raise Cancelled("Resource creation cancelled")
             if not resources.is_wanted(name):
                 continue
-            document = resources._resource_json_map[name]
+            document = resources.document(name)
             verb = "UPDATE" if name in resources.applied else "CREATE"
             try:
-                resolved = self._resolved(name, document)
+                resolved = resources.resolved(name)
                 if name not in resources.applied:
-                    # Before it is tried: what fails half-made is removed too.
-                    self._make(name, resolved, done)
+                    self._work.make(name, resolved, done)
                 elif resources.applied[name] != resolved:
                     if done is not None:
                         done.append(name)
-                    self._change(name, resolved)
+                    self._work.change(name, resolved)
             except _FAILURES as error:
-                self._tell(name, document["Type"], f"{verb}_FAILED", _words(error))
+                self._work.tell(name, document["Type"], f"{verb}_FAILED", words(error))
                 what = f"The following resource(s) failed to {verb.lower()}: [{name}]."
                 raise (
                     type(error)(what) if isinstance(error, Cancelled) else ResourceFailed(what)
                 ) from error
-
-    def _resolved(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
-        kind = document["Type"]
-        if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource":
-            raise ResourceFailed(f"{kind} needs a Lambda function, which the local region has not")
-        if kind not in parsing.get_model_map():
-            raise ResourceFailed(f"{kind} is not implemented by the local region")
-        whole = {"Properties": {}, **document}
-        resolved = parsing.clean_json(whole, self.resource_map)
-        assert isinstance(resolved, dict)
-        return {
-            "Properties": {},
-            **{k: resolved[k] for k in ("Type", "Properties") if k in resolved},
-        }
-
-    def _make(self, name: str, resolved: dict[str, Any], done: list[str] | None = None) -> None:
-        kind = resolved["Type"]
-        model = parsing.get_model_map()[kind]
-        self._tell(name, kind, "CREATE_IN_PROGRESS")
-        if done is not None:
-            done.append(name)
-        if issubclass(model, Adapter):
-            resource = model(
-                self._name_of(name, resolved), resolved["Properties"], self.region_name,
-                self.cancelled,
-            )  # fmt: skip
-            # Known before it is made: what fails half-made is removed with the rest.
-            self.resource_map.put(name, resource, resolved)
-            resource.make(resource.playable(resolved["Properties"]))
-            reason = resource.remark(resolved["Properties"])
-        else:
-            resource = model.create_from_cloudformation_json(
-                self._name_of(name, resolved), resolved, self.account_id, self.region_name,
-                LogicalId=name, StackId=self.stack_id, ResourceType=kind,
-            )  # fmt: skip
-            if isinstance(resource, parsing.TaggedEC2Resource):
-                backend = parsing.ec2_models.ec2_backends[self.account_id][self.region_name]
-                tags = {
-                    **self.tags,
-                    "aws:cloudformation:stack-name": self.name,
-                    "aws:cloudformation:logical-id": name,
-                }
-                backend.create_tags([resource.physical_resource_id], tags)
-            self.resource_map.put(name, resource, resolved)
-            reason = _KEPT_AS_METADATA
-        self._tell(name, kind, "CREATE_COMPLETE", reason)
-
-    def _change(self, name: str, resolved: dict[str, Any]) -> None:
-        kind = resolved["Type"]
-        resources = self.resource_map
-        resource, before = resources[name], resources.applied[name]
-        self._tell(name, kind, "UPDATE_IN_PROGRESS")
-        model = parsing.get_model_map()[kind]
-        new, old = resolved["Properties"], before["Properties"]
-        changed = {key for key in {*new, *old} if new.get(key) != old.get(key)}
-        if issubclass(model, Adapter):
-            if changed & model.REPLACING:
-                self._replaced.append((name, resource, before))
-                resources.forget(name)
-                self._make(name, resolved)
-            else:
-                # First, so that a change that fails half-way is changed back.
-                resources.applied[name] = resolved
-                resource.properties = new
-                resource.change(resource.playable(new), resource.playable(old))
-        elif hasattr(model.update_from_cloudformation_json, "__isabstractmethod__"):
-            self._replaced.append((name, resource, before))
-            resources.forget(name)
-            self._make(name, resolved)
-        else:
-            updated = model.update_from_cloudformation_json(
-                original_resource=resource,
-                new_resource_name=self._name_of(name, resolved),
-                cloudformation_json=resolved,
-                account_id=self.account_id,
-                region_name=self.region_name,
-            )
-            resources.put(name, updated or resource, resolved)
-        self._tell(name, kind, "UPDATE_COMPLETE")
 
     # -- removing -----------------------------------------------------------------------------
 
@@ -373,40 +249,11 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         for name in reversed(list(resources.applied)):
             document = self.template_dict.get("Resources", {}).get(name, {})
             resolved = resources.applied[name]
-            if self._remove(name, resources[name], resolved, document):
+            if self._work.remove(name, resources[name], resolved, document):
                 resources.forget(name)
             else:
                 is_whole = False
         return is_whole
-
-    def _remove(
-        self, name: str, resource: Any, resolved: dict[str, Any], document: dict[str, Any]
-    ) -> bool:
-        kind = resolved["Type"]
-        policy = document.get("DeletionPolicy", "Delete")
-        is_rollback = "ROLLBACK" in self.status
-        if policy == "Retain" or (policy == "RetainExceptOnCreate" and not is_rollback):
-            self._tell(name, kind, "DELETE_SKIPPED", None, resource)
-            return True
-        self._tell(name, kind, "DELETE_IN_PROGRESS", None, resource)
-        try:
-            if isinstance(resource, Adapter):
-                resource.remove()
-            elif kind in LEAVING:
-                service, leave = LEAVING[kind]
-                client = Adapter.make_client(service, self.region_name)
-                leave(client, str(resource.physical_resource_id), resolved["Properties"])
-            elif not _can_leave(resource):
-                words = "left behind: the local region cannot delete one"
-                self._tell(name, kind, "DELETE_SKIPPED", words, resource)
-                return True
-            else:
-                self.resource_map._delete_resource(resource, resolved)
-        except Exception as error:
-            self._tell(name, kind, "DELETE_FAILED", _words(error), resource)
-            return False
-        self._tell(name, kind, "DELETE_COMPLETE", None, resource)
-        return True
 
     # -- small things -------------------------------------------------------------------------
 
@@ -414,63 +261,9 @@ class RegionStack(models.Stack):  # type: ignore[misc]
         """The template with Fn::GetAZs answered: moto's own answer is always us-east-1's."""
         backend = parsing.ec2_models.ec2_backends[self.account_id][self.region_name]
         zones = sorted(zone.name for zone in backend.describe_availability_zones())
-        own = _with_zones(template, zones)
+        own = with_zones(template, zones)
         assert isinstance(own, dict)
         return own
-
-    def _name_of(self, name: str, resolved: dict[str, Any]) -> str:
-        kind = resolved["Type"]
-        given = parsing.resource_name_property_from_type(kind)
-        named = resolved["Properties"].get(given) if given else None
-        return str(named or parsing.generate_resource_name(kind, self.name, name))
-
-    def _tell(
-        self, name: str, kind: str, status: str, reason: str | None = None, resource: Any = None
-    ) -> None:
-        if resource is None:
-            with contextlib.suppress(KeyError):
-                resource = self.resource_map[name]
-        self.events.append(
-            models.Event(
-                stack_id=self.stack_id,
-                stack_name=self.name,
-                logical_resource_id=name,
-                physical_resource_id=str(getattr(resource, "physical_resource_id", "") or ""),
-                resource_type=kind,
-                resource_status=status,
-                resource_status_reason=reason,
-                resource_properties=None,
-            )
-        )
-
-
-def _can_leave(resource: Any) -> bool:
-    """Whether moto knows how to remove it; where it does not it would say nothing."""
-    is_empty = hasattr(resource.delete_from_cloudformation_json, "__isabstractmethod__")
-    return hasattr(resource, "delete") or not is_empty
-
-
-_FAILURES = (Exception,)
-
-
-def _with_zones(value: Any, zones: list[str]) -> Any:
-    if isinstance(value, dict):
-        if "Fn::GetAZs" in value:
-            return zones
-        return {key: _with_zones(item, zones) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_zones(item, zones) for item in value]
-    return value
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, ClientError):
-        told = error.response["Error"]
-        return f"{told.get('Message')} (Service: {error.operation_name}, Code: {told.get('Code')})"
-    if isinstance(error, (ResourceFailed, UnknownProperty, CircularDependency, BotoCoreError)):
-        return str(error)
-    description = getattr(error, "description", None) or getattr(error, "message", None)
-    return str(description or f"{type(error).__name__}: {error}")
 
 
 def dependency_order_or_refuse(template: dict[str, Any]) -> None:
