@@ -36,7 +36,7 @@ def holder_document(kit: Kit, task: TaskPlace, directory: Path) -> dict[str, Any
     """A process that sleeps in a network namespace of its own, without a network of Docker's."""
     root, scratch = RootFs(is_on_host=True), Scratch(directory, (kit.ground.state,))
     layout = lay_out(root, kit.host, scratch, (), "/", is_read_only=True)
-    laid = lay(layout, kit.places, kit.prefix(f"{task.name}-holder"))
+    laid = lay(layout, kit.places, kit.prefix(f"{task.name}-holder")).without_volumes()
     return {
         "Image": kit.base,
         "Entrypoint": [kit.sleep, "infinity"],

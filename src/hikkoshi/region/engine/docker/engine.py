@@ -63,7 +63,9 @@ class DockerEngine:
         if info.get("CgroupDriver") == "cgroupfs":
             group = await ground.in_thread(lambda: open_groups(ground.cgroups))
         (ground.state / "containers").mkdir(parents=True, exist_ok=True)
-        kit = Kit(ground, daemon, proc, Places(dict(outside)), HostTree.read(), sleep)
+        own = info.get("DockerRootDir")
+        places = Places(dict(outside), Path(own) if own else None)
+        kit = Kit(ground, daemon, proc, places, HostTree.read(), sleep)
         return cls(kit, Images(daemon, library, ground.region_id, described), group)
 
     @property

@@ -20,9 +20,11 @@ NETWORK_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Directories that the region sees elsewhere than Docker does: inside → on the machine."""
+    """Directories that the region sees elsewhere than Docker does: inside → on the machine.
+    dockers_own: where Docker keeps what is its own; None where it did not say."""
 
     outside: Mapping[Path, Path] = field(default_factory=dict)
+    dockers_own: Path | None = None
 
     def of(self, path: Path) -> Path:
         for inside, outside in self.outside.items():
@@ -30,10 +32,15 @@ class Places:
                 return outside / path.relative_to(inside)
         return path
 
+    def has_of_dockers(self, path: Path) -> bool:
+        """Whether what is Docker's own lies in that directory of the machine, or it in that."""
+        own = self.dockers_own
+        return own is not None and (own.is_relative_to(path) or path.is_relative_to(own))
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Options of the `local` driver, by which it mounts an overlay."""
+    """Options of the `local` driver, by which it mounts an overlay or a directory."""
 
     name: str
     options: Mapping[str, str]
@@ -46,6 +53,10 @@ class Laid:
     mounts: tuple[Mapping[str, Any], ...]
     tmpfs: Mapping[str, str]
     volumes: tuple[Volume, ...]
+
+    def without_volumes(self) -> Laid:
+        mounts = tuple(one for one in self.mounts if one["Type"] != "volume")
+        return Laid(mounts, self.tmpfs, ())
 
 
 def lay(layout: Layout, places: Places, name: str) -> Laid:
@@ -61,6 +72,10 @@ def lay(layout: Layout, places: Places, name: str) -> Laid:
         if topmost[step.target] != number:
             continue
         match step:
+            case Bind(source, target, is_read_only) if places.has_of_dockers(places.of(source)):
+                volume = directory(places.of(source), f"{name}-{len(volumes)}")
+                volumes.append(volume)
+                mounts.append(mount_of(volume, target, is_read_only=is_read_only))
             case Bind():
                 mounts.append(bind(step, places, is_of_machine=step in layout.steps))
             case Tmpfs(target, mode, is_mask):
@@ -69,8 +84,7 @@ def lay(layout: Layout, places: Places, name: str) -> Laid:
             case Overlay():
                 volume = overlay(step, places, f"{name}-{len(volumes)}")
                 volumes.append(volume)
-                mount = {"Type": "volume", "Source": volume.name, "Target": step.target}
-                mounts.append({**mount, "ReadOnly": layout.is_read_only})
+                mounts.append(mount_of(volume, step.target, is_read_only=layout.is_read_only))
     return Laid(tuple(mounts), tmpfs, tuple(volumes))
 
 
@@ -84,6 +98,22 @@ def bind(step: Bind, places: Places, *, is_of_machine: bool) -> Mapping[str, Any
         "ReadOnly": step.is_read_only,
         "BindOptions": {"Propagation": "rprivate", "NonRecursive": is_of_machine},
     }
+
+
+def mount_of(volume: Volume, target: str, *, is_read_only: bool) -> Mapping[str, Any]:
+    return {
+        "Type": "volume",
+        "Source": volume.name,
+        "Target": target,
+        "ReadOnly": is_read_only,
+        "VolumeOptions": {"NoCopy": True},
+    }
+
+
+def directory(path: Path, name: str) -> Volume:
+    """Docker binds what holds its own directory (/var, by default) only so that what is mounted
+    there later comes into the container, writable; of a volume it asks no such thing."""
+    return Volume(name, {"type": "none", "device": str(path), "o": "bind,private"})
 
 
 def overlay(step: Overlay, places: Places, name: str) -> Volume:
