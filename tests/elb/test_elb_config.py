@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.elb.config import check_of, quoted, render
+from hikkoshi.region.elb.answers import quoted
+from hikkoshi.region.elb.backend import check_of
+from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.model import (
     HealthCheck,
     Holdings,

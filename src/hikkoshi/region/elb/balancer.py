@@ -16,7 +16,8 @@ from hikkoshi.base.errors import HikkoshiError
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.access import request_of
-from hikkoshi.region.elb.config import check_of, render, server_line, spare_line
+from hikkoshi.region.elb.backend import check_of, server_line, spare_line
+from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.control import Process, check_configuration, start
 from hikkoshi.region.elb.meter import Meter
 from hikkoshi.region.elb.model import Holdings, TargetGroup
