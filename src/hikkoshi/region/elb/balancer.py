@@ -12,35 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hikkoshi.base.errors import HikkoshiError
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.access import request_of
 from hikkoshi.region.elb.backend import check_of, server_line, spare_line
 from hikkoshi.region.elb.config import render
-from hikkoshi.region.elb.control import Process, check_configuration, start
+from hikkoshi.region.elb.control import Process
+from hikkoshi.region.elb.generations import Generations, Rows
 from hikkoshi.region.elb.meter import Meter
 from hikkoshi.region.elb.model import Holdings, TargetGroup
 from hikkoshi.region.elb.target import (
     DRAINING,
     INITIAL,
     STATE_HEADER,
-    ServerRow,
     Target,
     counters_of,
     judge,
     state_lines,
 )
 from hikkoshi.region.engine.instances import Instance
-from hikkoshi.region.front.port import AwsError
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.1
 _RECORD_EVERY_S = 0.5
-_QUIET_S = 1.0
-"""Clients of a stopping process that have sent nothing for so long are taken to be idle."""
-
-Rows = Mapping[tuple[str, str], ServerRow]
 
 
 class Balancer:
@@ -57,20 +51,19 @@ class Balancer:
         recorder: Recorder,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._instance = instance
-        self._binary = binary
-        self._directory = directory
-        self._sockets = sockets
+        self._processes = Generations(
+            instance=instance,
+            binary=binary,
+            directory=directory,
+            sockets=sockets,
+            monotonic=monotonic,
+        )
         self._timers = timers
         self._recorder = recorder
         self._monotonic = monotonic
         self._holdings = Holdings()
         self._targets: dict[str, dict[str, Target]] = {}
         self._leaving: set[tuple[str, str]] = set()
-        self._quiet_since: dict[Process, tuple[int, float]] = {}
-        self._current: Process | None = None
-        self._stopping: list[Process] = []
-        self._generation = 0
         self._last_number = 0
         self._recorded_at = 0.0
         self._turn = asyncio.Lock()
@@ -96,46 +89,21 @@ class Balancer:
 
     async def _replace_process(self, holdings: Holdings) -> None:
         if not holdings.listeners:
-            if self._current is not None:
-                await self._current.kill()
-                self._current = None
+            await self._processes.end_serving()
             return
-        self._generation += 1
-        name = f"haproxy-{self._generation}"
-        path, state = self._directory / f"{name}.cfg", self._directory / f"{name}.state"
-        control = self._sockets / f"{name}.sock"
-        text = render(
-            holdings, self._targets, control_socket=control, state_file=state,
-            log_fd=self._lines_out, timers=self._timers,
-        )  # fmt: skip
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._sockets.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        state.write_text(self._state(holdings))
         fds = [
             fd
             for listener in holdings.listeners.values()
             for fd in (listener.door_fd, listener.inside_fd)
         ]
-        fds.append(self._lines_out)
-        fault = await check_configuration(self._instance, self._binary, path, fds)
-        if fault is not None:
-            _log.error("HAProxy refuses %s: %s", path, fault)
-            what = f"the load balancer refuses this: {fault}"
-            raise AwsError("InvalidConfigurationRequest", what)
-        new = await start(
-            self._instance, self._binary, path, control,
-            log=self._directory / "haproxy.log", pass_fds=fds, replacing=self._current,
-        )  # fmt: skip
-        if self._current is not None:
-            self._stopping.append(self._current)
-        self._current = new
-        for stale in (
-            *self._directory.glob("haproxy-*.cfg"),
-            *self._directory.glob("haproxy-*.state"),
-        ):
-            if stale.stem != name:
-                stale.unlink(missing_ok=True)
+
+        def text(control: Path, state: Path) -> str:
+            return render(
+                holdings, self._targets, control_socket=control, state_file=state,
+                log_fd=self._lines_out, timers=self._timers,
+            )  # fmt: skip
+
+        await self._processes.replace(text, self._state(holdings), [*fds, self._lines_out])
 
     def _state(self, holdings: Holdings) -> str:
         lines = []
@@ -205,7 +173,7 @@ class Balancer:
         self._record(group.arn)
 
     async def _add(self, group: TargetGroup, target: Target) -> None:
-        if self._current is None or not self.is_in_use(group.arn):
+        if self._processes.current is None or not self.is_in_use(group.arn):
             return
         check = check_of(group, self._timers)
         line = server_line(target, check, group)
@@ -223,17 +191,9 @@ class Balancer:
         await self._tell(group, f"set server {{}}/{target.spare} state ready")
 
     async def _tell(self, group: TargetGroup, command: str, wanted: str = "") -> None:
-        """To the current process, if there is one; `{}` is the group's backend. A process that has
-        died is replaced by the watch, with all that it was to be told."""
-        if self._current is None or not self.is_in_use(group.arn):
-            return
-        try:
-            answer = await self._current.ask(command.format(group.backend))
-        except (OSError, HikkoshiError) as error:
-            _log.warning("HAProxy could not be told %r: %s", command, error)
-            return
-        if (wanted and wanted not in answer) or (not wanted and answer):
-            _log.warning("HAProxy, told %r, says %r", command, answer)
+        """`{}` in the command is the group's backend, which HAProxy has only if it is in use."""
+        if self.is_in_use(group.arn):
+            await self._processes.tell(command.format(group.backend), wanted)
 
     # Watching
 
@@ -248,13 +208,13 @@ class Balancer:
                 _log.exception("the load balancer could not be looked at")
 
     async def _look(self) -> None:
-        if self._current is None:
+        if self._processes.current is None:
             return
-        if not self._current.is_alive:
+        if not self._processes.current.is_alive:
             _log.error("HAProxy ended by itself; a new one is started")
             await self._replace_process(self._holdings)
-        rows = await self._current.statistics()
-        older = await self._look_at_stopping()
+        rows = await self._processes.current.statistics()
+        older = await self._processes.look_at_stopping()
         changed = set()
         for arn, targets in self._targets.items():
             group = self._holdings.target_groups.get(arn)
@@ -273,9 +233,9 @@ class Balancer:
 
     async def request_count(self, group: TargetGroup) -> int | None:
         """Requests answered by the group since HAProxy was last started anew; None: not in use."""
-        if self._current is None or not self.is_in_use(group.arn):
+        if self._processes.current is None or not self.is_in_use(group.arn):
             return None
-        row = (await self._current.statistics()).get((group.backend, "BACKEND"))
+        row = (await self._processes.current.statistics()).get((group.backend, "BACKEND"))
         return row.responses if row is not None else None
 
     async def _step(
@@ -290,7 +250,7 @@ class Balancer:
                 for name in (target.server, target.spare)
                 if (group.backend, name) in seen
             )
-            is_clear = not sessions and await self._end_quiet_processes(older)
+            is_clear = not sessions and await self._processes.end_the_quiet(older)
             if not is_clear and self._monotonic() < (target.drained_by or 0):
                 return False
             del targets[target.server]
@@ -310,54 +270,12 @@ class Balancer:
             await self._tell(group, f"set server {{}}/{target.server} state ready")
         return healthy.phase != target.phase
 
-    async def _end_quiet_processes(self, older: Mapping[Process, Rows]) -> bool:
-        """Whether no process that is stopping can send a request to a target that leaves.
-
-        Such a process cannot be told of changes. One that only has idle clients is ended; one whose
-        clients are busy ends by itself, since each is told to close with its next answer."""
-        is_clear = True
-        for process, rows in older.items():
-            if not process.is_alive:
-                continue
-            is_busy = any(row.sessions for (_, name), row in rows.items() if name == "BACKEND")
-            if not is_busy and self._is_quiet(process, rows):
-                await process.kill()
-            else:
-                is_clear = False
-        return is_clear
-
-    def _is_quiet(self, process: Process, rows: Rows) -> bool:
-        count = sum(row.requests for (_, name), row in rows.items() if name == "FRONTEND")
-        known, since = self._quiet_since.get(process, (-1, 0.0))
-        if known != count:
-            self._quiet_since[process] = (count, self._monotonic())
-            return False
-        return self._monotonic() - since >= _QUIET_S
-
-    async def _look_at_stopping(self) -> dict[Process, Rows]:
-        """What the processes that are ending still carry; those without a client are let go."""
-        seen: dict[Process, Rows] = {}
-        for process in list(self._stopping):
-            if not process.is_alive:
-                process.hang_up()
-                self._stopping.remove(process)
-                self._quiet_since.pop(process, None)
-                continue
-            try:
-                rows = await process.statistics()
-            except (OSError, HikkoshiError):
-                continue
-            seen[process] = rows
-            if not any(row.sessions for (_, name), row in rows.items() if name == "FRONTEND"):
-                process.hang_up()
-        return seen
-
     async def _remove_the_left(self) -> None:
         """A server can be deleted once its idle connections are gone, which takes a moment."""
-        if self._current is None:
+        if self._processes.current is None:
             return
         for backend, name in list(self._leaving):
-            answer = await self._current.ask(f"del server {backend}/{name}")
+            answer = await self._processes.current.ask(f"del server {backend}/{name}")
             if "deleted" in answer or "No such" in answer or "not found" in answer:
                 self._leaving.discard((backend, name))
 
@@ -414,9 +332,7 @@ class Balancer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
-        for process in (*self._stopping, *([self._current] if self._current else [])):
-            await process.kill()
-        self._stopping, self._current = [], None
+        await self._processes.close()
         if self._lines_in >= 0:
             os.close(self._lines_in)
             os.close(self._lines_out)
