@@ -1,10 +1,12 @@
-"""For all tests: Ctrl-C as a terminal gives it, and the machine to itself for what measures."""
+"""For all tests: Ctrl-C as a terminal gives it, the machine to itself for what measures, and what
+they start over and over compiled once."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,15 @@ import pytest
 # test starts would inherit that; one that has a handler starts its children with the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hundreds of tests start a region or the command line; where the shell forbids Python to keep what
+# it compiles, each would compile a thousand modules. It is kept in the environment's own directory.
+if sys.dont_write_bytecode:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ.setdefault(
+        "PYTHONPYCACHEPREFIX", str(Path(sys.prefix) / "bytecode")
+    )
 
 
 class Turnstile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "hikkoshi"
@@ -50,6 +51,7 @@ FOR_LAMBDA = SOURCE / "cutover" / "account" / "put_back.py"
 """A file that runs in the account, where there is no hikkoshi; nothing here imports it."""
 
 
+@functools.cache
 def modules() -> list[tuple[Path, ast.Module]]:
     return [(p, ast.parse(p.read_text("utf-8"))) for p in sorted(SOURCE.rglob("*.py"))]
 

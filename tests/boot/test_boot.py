@@ -372,3 +372,17 @@ def test_places_of_control_groups():
         ("cpuacct", ["/sys/fs/cgroup/cpu,cpuacct/a"]),
         ("memory", ["/sys/fs/cgroup/memory"]),
     ]
+
+
+def test_what_is_compiled_is_kept_apart_where_sources_are_to_stay_clean(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    before = list(Path(ROOT, "tests", "boot").rglob("*.pyc"))
+    handle = launch(settings())
+    handle.wait_ready()
+    handle.stop()
+    kept = {path.name.partition(".")[0] for path in (tmp_path / "index").rglob("*.pyc")}
+    assert {"small_region", "inner"} <= kept
+    assert list(Path(ROOT, "tests", "boot").rglob("*.pyc")) == before

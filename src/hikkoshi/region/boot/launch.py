@@ -26,6 +26,7 @@ from hikkoshi.region.boot.settings import (
     read_record,
 )
 
+BYTECODE = "bytecode"
 _TAIL_LINES = 20
 
 
@@ -171,7 +172,7 @@ def launch(settings: LaunchSettings) -> RegionHandle:
             stderr=subprocess.STDOUT,
             pass_fds=(lock, write_end),
             start_new_session=True,
-            env=_environment(os.environ),
+            env=_environment(os.environ, settings.index.absolute() / BYTECODE),
         )
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as orders:
@@ -201,9 +202,16 @@ def _orders(
     }
 
 
-def _environment(current: Mapping[str, str]) -> dict[str, str]:
-    """Without the user's AWS settings: nothing inside may reach a real account."""
-    return {key: value for key, value in current.items() if not key.startswith("AWS_")}
+def _environment(current: Mapping[str, str], bytecode: Path) -> dict[str, str]:
+    """Without the user's AWS settings: nothing inside may reach a real account.
+
+    Where PYTHONDONTWRITEBYTECODE keeps sources clean, as in most images of Python, every region
+    would compile a thousand modules again, half of what it costs to start one: what it compiles is
+    kept in a place of hikkoshi's own instead, away from the sources."""
+    kept = {key: value for key, value in current.items() if not key.startswith("AWS_")}
+    if kept.pop("PYTHONDONTWRITEBYTECODE", ""):
+        kept.setdefault("PYTHONPYCACHEPREFIX", str(bytecode))
+    return kept
 
 
 def _take_state(state: Path) -> int:
