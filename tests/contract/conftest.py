@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import os
 import re
-import warnings
 from pathlib import Path
 
 import pytest
 from contract_house import Region
 from contract_page import write_page
 
-from hikkoshi.cli.engine_choice import look_for_docker
+from two_engines import ENGINES, need
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
-ENGINES = ("embedded", "docker")
 _results: dict[tuple[str, str], str] = {}
 
 
@@ -24,12 +21,8 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", params=ENGINES)
 def region(request, tmp_path_factory):
-    if request.param == "docker":
-        refusal = look_for_docker(os.environ).refusal
-        if refusal is not None:
-            warnings.warn(f"the Docker half is skipped: {refusal.what}", stacklevel=1)
-            pytest.skip(f"DOCKER HALF SKIPPED: {refusal.what}")
-    found = Region(tmp_path_factory.mktemp(request.param), request.param)
+    engine = need(request.param)
+    found = Region(tmp_path_factory.mktemp(engine), engine)
     found.up()
     yield found
     found.down()

@@ -18,6 +18,7 @@ import pytest
 from command import Command
 
 from hikkoshi.region.boot.cleanup import find_regions
+from two_engines import ENGINES, need
 
 pytestmark = pytest.mark.region
 
@@ -124,10 +125,13 @@ class Tasks:
         return told
 
 
-@pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
+@pytest.fixture(scope="module", params=ENGINES)
+def tasks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tasks]:
+    engine = need(request.param)
     command = Command(tmp_path_factory.mktemp("agent") / "home")
-    said = command("up", "-d", "--port", "0", "--fast")
+    said = command("up", "-d", "--port", "0", "--fast", "--engine", engine)
     assert said.code == 0, said.err
     try:
         yield Tasks(command, said.out.strip().partition("AWS_ENDPOINT_URL=")[2])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hikkoshi.base.errors import CannotRun
@@ -24,6 +25,7 @@ from hikkoshi.region.engine.port import (
     CannotStartContainer,
     Container,
     ContainerSpec,
+    Impairment,
     SandboxUsage,
 )
 from hikkoshi.region.engine.space import Space
@@ -171,6 +173,15 @@ class DockerSandbox:
                 await self._kit.daemon.ask("DELETE", path_of("volumes", volume.name, force=1))
 
     # ── the task as a whole ─────────────────────────────────────────────────────────────────────
+
+    async def impair(self, impairments: Sequence[Impairment]) -> None:
+        """Keeps engine/port.py's Impairable: the cable is the region's own with Docker, too."""
+        if self._space is None:
+            raise OSError(errno.ENODEV, "the task has no network")
+        await self._space.impair(impairments)
+
+    def impairments(self) -> tuple[Impairment, ...]:
+        return () if self._space is None else self._space.impairments()
 
     def usage(self) -> SandboxUsage | None:
         if self._is_removed:
