@@ -64,7 +64,7 @@ def goes_on(writer: SteadyWriter) -> None:
 
 
 def postmaster(house: House, name: str) -> int:
-    process = house.service._state.instance(name)[0].servers[name]._process
+    process = house.service._state.instance(name)[0].servers[name].running.process
     assert process is not None
     pid = first_named(process.pid, "postgres")
     assert pid is not None

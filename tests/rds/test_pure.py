@@ -8,13 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hikkoshi.region.rds.configuration import (
-    Following,
-    ServerConfiguration,
-    render_configuration,
-    sync_names,
-    with_defaults,
-)
 from hikkoshi.region.rds.decisions import (
     MemberView,
     Promote,
@@ -25,12 +18,20 @@ from hikkoshi.region.rds.decisions import (
     parse_position,
     readers_behind_names,
 )
-from hikkoshi.region.rds.parameters import effective, evaluate, memory_of_class
+from hikkoshi.region.rds.parameters import evaluate, memory_of_class
 from hikkoshi.region.rds.passwords import password_fault, scram_verifier
+from hikkoshi.region.rds.postgresql.configuration import (
+    Following,
+    ServerConfiguration,
+    render_configuration,
+    sync_names,
+    with_defaults,
+)
+from hikkoshi.region.rds.postgresql.parameters import effective
+from hikkoshi.region.rds.postgresql.serverlog import row_of
 from hikkoshi.region.rds.records import ClusterRecord, Endpoints, InstanceRecord
 from hikkoshi.region.rds.restore import comes_back
 from hikkoshi.region.rds.sampling import summed
-from hikkoshi.region.rds.serverlog import row_of
 
 GIB = 1 << 30
 
@@ -220,9 +221,9 @@ def entry(**more: object) -> str:
 
 
 def test_a_line_of_the_log_becomes_a_row() -> None:
-    row = row_of(entry(), "db-1")
+    row = row_of(entry())
     assert row is not None
-    assert (row["sqlstate"], row["instance"], row["statement"]) == ("40P01", "db-1", "UPDATE a")
+    assert (row["sqlstate"], row["statement"]) == ("40P01", "UPDATE a")
     assert row["t"] == pytest.approx(1795458600.25)
 
 
@@ -238,12 +239,12 @@ def test_a_line_of_the_log_becomes_a_row() -> None:
     ],
 )
 def test_which_lines_are_kept(more: dict[str, object], is_kept: bool) -> None:
-    assert (row_of(entry(**more), "db-1") is not None) == is_kept
+    assert (row_of(entry(**more)) is not None) == is_kept
 
 
 @pytest.mark.parametrize("line", ["", "garbage", "[]", "7"])
 def test_lines_that_are_no_entries(line: str) -> None:
-    assert row_of(line, "db-1") is None
+    assert row_of(line) is None
 
 
 @pytest.mark.parametrize(

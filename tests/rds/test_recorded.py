@@ -6,7 +6,7 @@ import threading
 
 from rds_house import House, wait_until
 
-from hikkoshi.region.rds.scans import scans_in
+from hikkoshi.region.rds.postgresql.scans import scans_in
 
 
 def test_a_blocker_that_idles_is_seen_with_its_waiter(pair: House) -> None:

@@ -6,21 +6,16 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-
-import psycopg
-from psycopg import sql
+from typing import Any
 
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
 from hikkoshi.region.engine.instances import Instance
 from hikkoshi.region.rds import failover, rebooting
-from hikkoshi.region.rds.bootstrap import furnish
-from hikkoshi.region.rds.configuration import ServerConfiguration
 from hikkoshi.region.rds.decisions import Choice, Promote, choose_failover
+from hikkoshi.region.rds.engine import DatabaseEngine, Place, Secrets, Server
 from hikkoshi.region.rds.members import Members, Surroundings
 from hikkoshi.region.rds.parameters import with_sizes_of
 from hikkoshi.region.rds.records import ClusterRecord, InstanceRecord
-from hikkoshi.region.rds.replication import join, resume
-from hikkoshi.region.rds.server import Secrets, Server, create_data
 
 VOLUME = "volume"
 """The directory of the cluster's data while no instance has them."""
@@ -38,6 +33,7 @@ class DatabaseCluster:
     def __init__(
         self,
         record: ClusterRecord,
+        engine: DatabaseEngine[Any],
         around: Surroundings,
         secrets: Secrets,
         verifier: str,
@@ -46,7 +42,8 @@ class DatabaseCluster:
     ) -> None:
         self.record = record
         self.verifier = verifier
-        self._members = Members(record, around)
+        self._members = Members(record, engine, around)
+        self._engine = engine
         self._around = around
         self._secrets = secrets
         self._parameters = parameters
@@ -70,12 +67,7 @@ class DatabaseCluster:
 
     async def prepare(self) -> None:
         """Make the cluster's empty volume; then the cluster is available, without instances."""
-        await create_data(
-            self._around.ground.region_instance(),
-            self._around.binaries,
-            self._directory() / VOLUME,
-            self._secrets,
-        )
+        await self._engine.create_data(self._directory() / VOLUME, self._secrets)
         self._volume.set()
         self.record.status = "available"
         self._members.tell_cluster("DB cluster created", "creation")
@@ -182,7 +174,7 @@ class DatabaseCluster:
             wanted = self._parameters(self.record)
             for server in self.servers.values():
                 running = server.configuration.parameters
-                server.configure(parameters=with_sizes_of(wanted, running))
+                server.configure(parameters=with_sizes_of(wanted, running, self._engine.sizes))
                 await server.reload()
 
     async def change_password(self, verifier: str) -> None:
@@ -190,9 +182,8 @@ class DatabaseCluster:
         async with self._lock:
             writer = self._members.writer
             if writer is not None:
-                role = sql.Identifier(self.record.master_username)
-                statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier))
-                await writer.ask(statement.as_string())
+                user = self.record.master_username
+                await self._engine.change_password(writer, user, verifier)
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -207,7 +198,7 @@ class DatabaseCluster:
         else:
             await server.start()
             master, database = record.master_username, record.database
-            await furnish(server, self._secrets, master, self.verifier, database)
+            await self._engine.furnish(server, self._secrets, master, self.verifier, database)
             record.is_furnished = True
         self.servers[server.configuration.name] = server
         doors = (self._members.writer_door, self._members.reader_door)
@@ -222,15 +213,15 @@ class DatabaseCluster:
                 f"DB cluster {self.record.identifier} has no running writer to copy from"
             )
         if server.has_data:
-            await resume(server, writer)
+            await self._engine.replication.resume(server, writer)
         else:
-            await join(server, writer, has_data=False)
+            await self._engine.replication.join(server, writer, has_data=False)
         name = server.configuration.name
         self.servers[name] = server
         await self._members.synchronise(also=name)
 
     def _server(self, name: str, instance: Instance) -> Server:
-        configuration = ServerConfiguration(
+        place = Place(
             name=name,
             address=instance.address,
             port=self.record.port,
@@ -238,13 +229,10 @@ class DatabaseCluster:
             directory=self._directory() / name,
             parameters=self._parameters(self.record),
         )
-        return Server(
-            instance,
-            self._around.binaries,
-            configuration,
-            self._secrets,
-            on_exit=lambda: self._on_exit(name),
+        server: Server = self._engine.server(
+            instance, place, self._secrets, on_exit=lambda: self._on_exit(name)
         )
+        return server
 
     def _directory(self) -> Path:
         return self._around.directory / self.record.identifier
@@ -271,7 +259,7 @@ class DatabaseCluster:
                 await self.fail_over(choice.target)
                 return
             await self._start_again(member, server)
-        except (CannotRun, DeadlinePassed, psycopg.Error) as error:
+        except (CannotRun, DeadlinePassed) as error:
             member.status = "failed"
             member.failure = str(error)
             self._members.tell_instance(name, f"DB instance failed: {error}", "failure")

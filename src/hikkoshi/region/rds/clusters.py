@@ -10,19 +10,16 @@ from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
 from hikkoshi.region.rds import faults
 from hikkoshi.region.rds.cluster import DatabaseCluster, DoorPorts
 from hikkoshi.region.rds.decisions import Promote, Refuse
-from hikkoshi.region.rds.parameters import effective, memory_of_class
-from hikkoshi.region.rds.passwords import password_fault, scram_verifier
-from hikkoshi.region.rds.records import ClusterRecord, zones_of
+from hikkoshi.region.rds.engine import DatabaseEngine, Secrets
+from hikkoshi.region.rds.parameters import memory_of_class
+from hikkoshi.region.rds.passwords import password_fault
+from hikkoshi.region.rds.records import ClusterRecord, ParameterGroup, zones_of
 from hikkoshi.region.rds.restore import KeptCluster
-from hikkoshi.region.rds.server import Secrets
 from hikkoshi.region.rds.shapes import page, wanted_by
 from hikkoshi.region.rds.state import RdsState, new_resource_id
 
-DEFAULT_VERSION = "17.4"
 IDENTIFIER = re.compile(r"[a-z](?:-?[a-z0-9]){0,62}")
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-VERSION = re.compile(r"(1[1-8])(?:\.\d+)?")
-RESERVED = frozenset({"rdsadmin", "rdsrepladmin", "postgres_admin", "rds_superuser", "admin"})
 
 # Kept and told again, since they change nothing that could be tried on one machine.
 STORED = frozenset({
@@ -62,7 +59,7 @@ class ClusterOperations:
 
     async def create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         identifier = parameters["DBClusterIdentifier"].lower()
-        check_engine(parameters.get("Engine"))
+        engine = self._state.engine(parameters.get("Engine"))
         _check_extras(parameters)
         if not IDENTIFIER.fullmatch(identifier):
             raise faults.invalid_value(
@@ -72,8 +69,8 @@ class ClusterOperations:
             )
         if identifier in self._state.clusters:
             raise faults.cluster_exists()
-        record = self._record(identifier, parameters)
-        verifier = _verifier(parameters.get("MasterUserPassword"))
+        record = self._record(identifier, engine, parameters)
+        verifier = _verifier(engine, parameters.get("MasterUserPassword"))
         cluster = self._made(record, verifier)
         self._state.clusters[identifier] = cluster
         self._state.tags[self._state.arn("cluster", identifier)] = list(parameters.get("Tags", []))
@@ -88,8 +85,8 @@ class ClusterOperations:
         self, record: ClusterRecord, verifier: str, doors: DoorPorts | None = None
     ) -> DatabaseCluster:
         own = Secrets(admin=secrets.token_urlsafe(24), replication=secrets.token_urlsafe(24))
-        around, parameters = self._state.around, self.parameters_of
-        return DatabaseCluster(record, around, own, verifier, parameters, doors)
+        engine, around = self._state.engines[record.engine], self._state.around
+        return DatabaseCluster(record, engine, around, own, verifier, self.parameters_of, doors)
 
     def parameters_of(self, record: ClusterRecord) -> dict[str, str]:
         """The parameters in force for a cluster's servers: one set for all, with the memory of its
@@ -100,7 +97,9 @@ class ClusterOperations:
         memory = (
             memory_of_class(first.instance_class, scaling.get("MaxCapacity")) if first else None
         )
-        return effective(group.values, memory or (4 << 30))
+        engine = self._state.engines[record.engine]
+        named = first.instance_class if first else ""
+        return engine.effective(group.values, named, memory or (4 << 30))
 
     async def describe(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         identifier = parameters.get("DBClusterIdentifier")
@@ -109,17 +108,18 @@ class ClusterOperations:
         )
         wanted = wanted_by(parameters, ("db-cluster-id", "engine"))
         ids = {one.rpartition(":")[2] for one in wanted.get("db-cluster-id", ())}
-        engines = wanted.get("engine", {"aurora-postgresql"})
         shapes = [
             self._state.tell_cluster(one.record)
             for one in clusters
-            if (not ids or one.record.identifier in ids) and "aurora-postgresql" in engines
+            if (not ids or one.record.identifier in ids)
+            and one.record.engine in wanted.get("engine", {one.record.engine})
         ]
         return page(shapes, parameters, "DBClusters")
 
     async def modify(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         cluster = self._state.cluster(parameters["DBClusterIdentifier"])
         record = cluster.record
+        engine = self._state.engines[record.engine]
         _check_extras(parameters)
         for name in ("Port", "EngineVersion"):
             if name in parameters and str(parameters[name]) != str(
@@ -131,10 +131,10 @@ class ClusterOperations:
                 f"DB cluster {record.identifier} is not in the available state ({record.status})."
             )
         if "MasterUserPassword" in parameters:
-            await cluster.change_password(_verifier(parameters["MasterUserPassword"]))
+            await cluster.change_password(_verifier(engine, parameters["MasterUserPassword"]))
         if "DBClusterParameterGroupName" in parameters:
             group = self._state.groups.get(parameters["DBClusterParameterGroupName"])
-            _check_family(group.name, group.family, record.engine_version)
+            _check_family(group, engine.family(record.engine_version))
             record.parameter_group = group.name
             for member in record.instances.values():
                 member.has_pending_parameters = True
@@ -215,18 +215,17 @@ class ClusterOperations:
         ]
         return page(rows, parameters, "DBClusterEndpoints")
 
-    def _record(self, identifier: str, parameters: dict[str, Any]) -> ClusterRecord:
-        version = parameters.get("EngineVersion", DEFAULT_VERSION)
-        match = VERSION.fullmatch(version)
-        if match is None:
-            raise faults.invalid_combination(f"Cannot find version {version} for aurora-postgresql")
+    def _record(
+        self, identifier: str, engine: DatabaseEngine[Any], parameters: dict[str, Any]
+    ) -> ClusterRecord:
+        version = parameters.get("EngineVersion", engine.versions[0])
+        family = engine.family(version)
+        if family is None:
+            raise faults.invalid_combination(f"Cannot find version {version} for {engine.name}")
         username = parameters.get("MasterUsername")
         if not username:
             raise faults.missing("MasterUsername")
-        if (
-            not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", username)
-            or username.lower() in RESERVED
-        ):
+        if not USERNAME.fullmatch(username) or username.lower() in engine.reserved_names:
             raise faults.invalid_value(
                 f"MasterUsername {username} cannot be used as it is a reserved word used by the "
                 "engine or not a valid name"
@@ -234,19 +233,18 @@ class ClusterOperations:
         database = parameters.get("DatabaseName")
         if database is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", database):
             raise faults.invalid_value(f"DatabaseName {database} is not a valid name")
-        port = parameters.get("Port", 5432)
+        port = parameters.get("Port", engine.default_port)
         if not 1150 <= port <= 65535:
             raise faults.invalid_value(f"Invalid database port: {port}. Must be 1150-65535.")
         group = self._state.groups.get(
-            parameters.get(
-                "DBClusterParameterGroupName", f"default.aurora-postgresql{match.group(1)}"
-            )
+            parameters.get("DBClusterParameterGroupName", f"default.{family}")
         )
-        _check_family(group.name, group.family, version)
+        _check_family(group, family)
         subnet_group = parameters.get("DBSubnetGroupName", "default").lower()
         self._state.subnets.shape(subnet_group)
         return ClusterRecord(
             identifier=identifier,
+            engine=engine.name,
             engine_version=version,
             port=port,
             master_username=username,
@@ -263,19 +261,11 @@ class ClusterOperations:
         )
 
 
-def check_engine(engine: str | None) -> None:
-    """Raises for every engine but Aurora PostgreSQL."""
-    if engine is None:
-        raise faults.missing("Engine")
-    if engine != "aurora-postgresql":
-        raise NotImplementedByRegion(f"the engine {engine} (there is aurora-postgresql)")
-
-
-def _check_family(group: str, family: str, version: str) -> None:
-    needed = f"aurora-postgresql{version.partition('.')[0]}"
-    if family != needed:
+def _check_family(group: ParameterGroup, needed: str | None) -> None:
+    if group.family != needed:
         raise faults.invalid_combination(
-            f"The Parameter Group {group} with DBParameterGroupFamily {family} can't be used for "
+            f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} can't be "
+            f"used for "
             f"this instance. Please use a Parameter Group with DBParameterGroupFamily {needed}"
         )
 
@@ -307,10 +297,10 @@ def _extras(parameters: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _verifier(password: str | None) -> str:
+def _verifier(engine: DatabaseEngine[Any], password: str | None) -> str:
     if password is None:
         raise faults.missing("MasterUserPassword")
     fault = password_fault(password)
     if fault is not None:
         raise faults.invalid_value(fault)
-    return scram_verifier(password)
+    return engine.verifier(password)

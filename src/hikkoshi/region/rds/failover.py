@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import asyncio
 
-import psycopg
-
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
+from hikkoshi.region.rds.engine import Server
 from hikkoshi.region.rds.members import Members
-from hikkoshi.region.rds.replication import cut_off, follow, join
-from hikkoshi.region.rds.server import Server
 
 FAILED = "Cluster failover failed, check the health of your cluster instances and try again."
 
@@ -20,18 +17,18 @@ async def promote(members: Members, target: str, *, is_old_to_return: bool) -> N
     """Promote the reader `target`. The old writer's connections break at once; nobody writes until
     at least `Timers.failover_s` later; then the names move, and the old writer comes back as a
     reader. Raises CannotRun when it failed, with the old writer started again."""
-    record = members.record
+    record, replication = members.record, members.engine.replication
     old = members.servers[record.writer or ""]
     new = members.servers[target]
     _begin(members, old.configuration.name, target)
     began = members.around.clock.monotonic()
     await old.stop(is_hard=True)
     try:
-        position = await cut_off(new)
+        others = [s for s in members.servers.values() if s not in (old, new) and s.is_running]
+        position = await replication.cut_off(new, others)
         await _wait_as_aws_does(members, began)
-        new.configure(sync=())
-        await new.promote()
-    except (CannotRun, DeadlinePassed, psycopg.Error) as error:
+        await replication.promote(new)
+    except (CannotRun, DeadlinePassed) as error:
         await _abandon(members, old)
         raise CannotRun(f"the failover to {target} failed: {error}") from error
     record.writer = target
@@ -86,15 +83,14 @@ async def _gather_readers(
     members: Members, old: Server | None, writer: Server, position: int
 ) -> None:
     """Bring the other readers, then the old writer, behind the new one."""
-    # Until its first checkpoint a promoted server names its old line to pg_rewind.
-    await writer.ask("CHECKPOINT")
+    replication = members.engine.replication
     for name, server in tuple(members.servers.items()):
         if server is writer or (server is old) or not server.is_running:
             continue
-        await follow(server, writer, position)
+        await replication.follow(server, writer, position)
         await members.synchronise(also=name)
     if old is not None:
-        await join(old, writer, has_data=True)
+        await replication.join(old, writer, has_data=True)
         name = old.configuration.name
         await members.synchronise(also=name)
         members.set_status(name, "available")

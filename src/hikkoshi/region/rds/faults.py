@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.front.port import AwsError
 
 
@@ -47,3 +48,10 @@ def missing(name: str) -> AwsError:
         "InvalidParameterCombination",
         f"The parameter {name} must be provided and must not be blank.",
     )
+
+
+def not_installed(error: CannotRun) -> AwsError:
+    """The programs that play an engine are missing: RDS's word for an engine that it cannot give
+    now, with the fix."""
+    fix = f" ({error.fix})" if error.fix else ""
+    return AwsError("InsufficientDBInstanceCapacity", f"{error.what}{fix}")

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
+from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion, Operation
 from hikkoshi.region.rds import faults
-from hikkoshi.region.rds.parameters import (
-    DEFAULT_MAX_CONNECTIONS,
-    Known,
-    evaluate,
-    is_formula,
-    of_library,
-)
+from hikkoshi.region.rds.engine import DatabaseEngine, Known, Parameters
+from hikkoshi.region.rds.parameters import evaluate, is_formula
 from hikkoshi.region.rds.records import ParameterGroup
 from hikkoshi.region.rds.shapes import page
 
-FAMILY = re.compile(r"aurora-postgresql(1[1-8])")
-
-Check = Callable[[dict[str, str]], Awaitable[str | None]]
-"""Lets PostgreSQL itself judge values; its complaint, or None."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What the installed PostgreSQL knows, and how it judges."""
-
-    known: Mapping[str, Known]
-    libraries: frozenset[str]
-    check: Check
+Engines = Callable[[str], DatabaseEngine[Any] | None]
+"""The engine that has a family of parameter groups."""
 
 
 class ParameterGroups:
-    """`engine` is asked for when first needed; `changed` is told of a group's changed names."""
+    """`changed` is told of a group whose values changed, and whether one waits for a restart."""
 
     def __init__(
         self,
-        engine: Callable[[], Awaitable[Engine]],
+        engines: Engines,
         changed: Callable[[str, bool], None],
         is_used: Callable[[str], bool],
         arn: Callable[[str, str], str],
     ) -> None:
         self._groups: dict[str, ParameterGroup] = {}
-        self._engine = engine
+        self._engines = engines
         self._changed = changed
         self._is_used = is_used
         self._arn = arn
@@ -69,7 +52,7 @@ class ParameterGroups:
         found = self._groups.get(name.lower())
         if found is None and name.lower().startswith("default."):
             family = name.lower().removeprefix("default.")
-            if FAMILY.fullmatch(family):
+            if self._engines(family) is not None:
                 return ParameterGroup(name.lower(), family, f"Default cluster group for {family}")
         if found is None:
             raise faults.group_not_found(name)
@@ -82,7 +65,7 @@ class ParameterGroups:
             raise AwsError(
                 "DBParameterGroupAlreadyExists", f"Parameter group {name} already exists"
             )
-        if not FAMILY.fullmatch(family):
+        if self._engines(family) is None:
             raise NotImplementedByRegion(f"the parameter group family {family}")
         group = ParameterGroup(name, family, parameters["Description"])
         self._groups[name] = group
@@ -97,12 +80,12 @@ class ParameterGroups:
         self, parameters: dict[str, Any], caller: Caller
     ) -> dict[str, Any]:
         group = self.get(parameters["DBClusterParameterGroupName"])
-        engine = await self._engine()
-        names = sorted(set(engine.known) | set(group.values))
+        parameters_of = await self._parameters(group)
+        names = sorted(set(parameters_of.known) | set(group.values))
         wanted = parameters.get("Source")
         rows = []
         for name in names:
-            known = engine.known.get(name) or of_library(name)
+            known = parameters_of.find(name)
             if known is not None:
                 row = _parameter_shape(known, group)
                 if wanted in (None, row["Source"]):
@@ -114,8 +97,7 @@ class ParameterGroups:
         changes = parameters.get("Parameters") or []
         if not 1 <= len(changes) <= 20:
             raise faults.invalid_value("Between 1 and 20 parameters can be modified at a time.")
-        engine = await self._engine()
-        values, has_static = await _checked(changes, engine)
+        values, has_static = await _checked(changes, await self._parameters(group))
         group.values.update(values)
         for change in changes:
             group.methods[change["ParameterName"]] = change.get("ApplyMethod", "pending-reboot")
@@ -124,13 +106,13 @@ class ParameterGroups:
 
     async def reset(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = self._own(parameters["DBClusterParameterGroupName"])
-        engine = await self._engine()
+        engine = await self._parameters(group)
         names = [one["ParameterName"] for one in parameters.get("Parameters") or ()]
         if parameters.get("ResetAllParameters"):
             names = list(group.values)
         elif not names:
             raise faults.missing("Parameters")
-        known = [engine.known.get(name) or of_library(name) for name in names]
+        known = [engine.find(name) for name in names]
         for name in names:
             group.values.pop(name, None)
         self._changed(group.name, any(one is not None and one.is_static for one in known))
@@ -143,6 +125,16 @@ class ParameterGroups:
             raise AwsError("InvalidDBParameterGroupState", message)
         del self._groups[group.name]
         return {}
+
+    async def _parameters(self, group: ParameterGroup) -> Parameters:
+        engine = self._engines(group.family)
+        if engine is None:
+            raise NotImplementedByRegion(f"the parameter group family {group.family}")
+        try:
+            engine.check_installed()
+        except CannotRun as error:
+            raise faults.not_installed(error) from error
+        return await engine.parameters()
 
     def _own(self, name: str) -> ParameterGroup:
         group = self.get(name)
@@ -159,14 +151,16 @@ class ParameterGroups:
         }
 
 
-async def _checked(changes: list[dict[str, Any]], engine: Engine) -> tuple[dict[str, str], bool]:
+async def _checked(
+    changes: list[dict[str, Any]], parameters: Parameters
+) -> tuple[dict[str, str], bool]:
     """The new values, and whether one of them waits for a restart. Raises RDS's faults."""
     values: dict[str, str] = {}
     has_static = False
     for change in changes:
         name = change.get("ParameterName") or ""
         value = change.get("ParameterValue")
-        known = engine.known.get(name) or of_library(name)
+        known = parameters.find(name)
         if name.startswith("rds."):
             raise NotImplementedByRegion(f"the parameter {name}")
         if known is None:
@@ -178,8 +172,6 @@ async def _checked(changes: list[dict[str, Any]], engine: Engine) -> tuple[dict[
         if known.is_static and change.get("ApplyMethod") == "immediate":
             message = f"cannot use immediate apply method for static parameter {name}"
             raise faults.invalid_combination(message)
-        if name == "shared_preload_libraries":
-            _check_libraries(value, engine.libraries)
         has_static = has_static or known.is_static
         values[name] = value
     try:
@@ -189,24 +181,14 @@ async def _checked(changes: list[dict[str, Any]], engine: Engine) -> tuple[dict[
         }
     except ValueError as error:
         raise faults.invalid_value(f"Invalid parameter value: {error}") from error
-    complaint = await engine.check(judged)
+    complaint = await parameters.complaint(judged)
     if complaint is not None:
         raise faults.invalid_value(f"Invalid parameter value: {complaint}")
     return values, has_static
 
 
-def _check_libraries(value: str, libraries: frozenset[str]) -> None:
-    for library in (part.strip() for part in value.split(",")):
-        if library and library not in libraries:
-            raise faults.invalid_value(
-                f"Invalid parameter value: {library} for: shared_preload_libraries "
-                f"allowed values here are: {', '.join(sorted(libraries))}"
-            )
-
-
 def _parameter_shape(known: Known, group: ParameterGroup) -> dict[str, Any]:
     value = group.values.get(known.name)
-    default = DEFAULT_MAX_CONNECTIONS if known.name == "max_connections" else known.default
     found: dict[str, Any] = {
         "ParameterName": known.name,
         "Description": known.description,
@@ -217,7 +199,7 @@ def _parameter_shape(known: Known, group: ParameterGroup) -> dict[str, Any]:
         "ApplyMethod": group.methods.get(known.name, "pending-reboot"),
         "SupportedEngineModes": ["provisioned"],
     }
-    shown = value if value is not None else default
+    shown = value if value is not None else known.default
     if shown:
         found["ParameterValue"] = shown
     if known.allowed is not None:

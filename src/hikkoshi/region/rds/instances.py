@@ -6,7 +6,7 @@ from typing import Any
 
 from hikkoshi.region.front.port import Caller, NotImplementedByRegion, Operation
 from hikkoshi.region.rds import faults
-from hikkoshi.region.rds.clusters import IDENTIFIER, check_engine
+from hikkoshi.region.rds.clusters import IDENTIFIER
 from hikkoshi.region.rds.parameters import memory_of_class
 from hikkoshi.region.rds.records import InstanceRecord
 from hikkoshi.region.rds.shapes import page, wanted_by
@@ -42,7 +42,7 @@ class InstanceOperations:
 
     async def create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         """The first instance of a cluster is its writer; the others are readers."""
-        check_engine(parameters.get("Engine"))
+        engine = self._state.engine(parameters.get("Engine"))
         if not parameters.get("DBClusterIdentifier"):
             raise NotImplementedByRegion("a DB instance outside a cluster")
         _check_known(parameters)
@@ -59,6 +59,11 @@ class InstanceOperations:
             raise faults.cluster_state(f"DB cluster {record.identifier} is {record.status}.")
         if len(record.instances) >= MAX_INSTANCES:
             raise NotImplementedByRegion(f"a cluster of more than {MAX_INSTANCES} instances")
+        if engine.name != record.engine:
+            raise faults.invalid_combination(
+                f"The engine name requested for your DB instance ({engine.name}) doesn't match the "
+                f"engine name of your DB cluster ({record.engine})."
+            )
         version = parameters.get("EngineVersion", record.engine_version)
         if version != record.engine_version:
             raise faults.invalid_combination(
@@ -93,7 +98,7 @@ class InstanceOperations:
             for record, member in pairs
             if (not clusters or record.identifier in clusters)
             and (not names or member.identifier in names)
-            and "aurora-postgresql" in wanted.get("engine", {"aurora-postgresql"})
+            and record.engine in wanted.get("engine", {record.engine})
         ]
         return page(shapes, parameters, "DBInstances")
 

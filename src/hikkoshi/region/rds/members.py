@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.ports import Names
-from hikkoshi.region.rds.binaries import Binaries
 from hikkoshi.region.rds.decisions import MemberView, readers_behind_names
 from hikkoshi.region.rds.doors import Door
+from hikkoshi.region.rds.engine import DatabaseEngine, Server
 from hikkoshi.region.rds.records import ClusterRecord
-from hikkoshi.region.rds.replication import wait_for_commits_on
-from hikkoshi.region.rds.server import Server
 
 NAME_TTL_S = 5
 
@@ -30,7 +29,6 @@ class Surroundings:
 
     ground: Ground
     names: Names
-    binaries: Binaries
     clock: Clock
     timers: Timers
     directory: Path
@@ -41,8 +39,11 @@ class Members:
     """The running servers of a cluster, by the identifier of their instance. Whoever changes who is
     what holds the cluster's lock."""
 
-    def __init__(self, record: ClusterRecord, around: Surroundings) -> None:
+    def __init__(
+        self, record: ClusterRecord, engine: DatabaseEngine[Any], around: Surroundings
+    ) -> None:
         self.record = record
+        self.engine = engine
         self.around = around
         self.servers: dict[str, Server] = {}
         self.in_sync: set[str] = set()
@@ -70,11 +71,12 @@ class Members:
 
     async def synchronise(self, *, also: str | None = None, without: str | None = None) -> None:
         """Let commits wait for the readers that are there, for one more, or for one less."""
-        readers = {name for name in self.servers if name != self.record.writer}
-        self.in_sync = (self.in_sync | {also or ""}) & readers - {without or ""}
+        there = {name for name in self.servers if name != self.record.writer}
+        self.in_sync = (self.in_sync | {also or ""}) & there - {without or ""}
         writer = self.writer
         if writer is not None and writer.is_running:
-            await wait_for_commits_on(writer, sorted(self.in_sync))
+            readers = [self.servers[name] for name in sorted(self.in_sync)]
+            await self.engine.replication.wait_for_commits_on(writer, readers)
 
     def set_status(self, name: str, status: str) -> None:
         """What is being deleted stays so in the API's eyes, whatever else happens to it."""

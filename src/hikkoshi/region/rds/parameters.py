@@ -1,29 +1,9 @@
-"""Cluster parameters: what PostgreSQL knows, what RDS lets one set, and RDS's formulas. Pure."""
+"""RDS's formulas and instance classes, and parameters that a reader must not have less of. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from hikkoshi.region.rds.configuration import is_fixed
-
-# Kept and described, but the server keeps its own small size: the value is meant for AWS's machine.
-NOT_APPLIED = frozenset({"shared_buffers", "huge_pages", "effective_cache_size"})
-
-DEFAULT_MAX_CONNECTIONS = "LEAST({DBInstanceClassMemory/9531392},5000)"
-
-# Parameters of libraries, which `postgres --describe-config` does not list.
-_PREFIXES = ("pg_stat_statements.", "auto_explain.", "plpgsql.")
-
-# A standby must have at least as much of these as its writer (PostgreSQL's "Hot Standby" page);
-# beside each what it is when nothing is set.
-AT_LEAST_AS_ON_WRITER = {
-    "max_connections": 100,
-    "max_worker_processes": 8,
-    "max_prepared_transactions": 0,
-    "max_locks_per_transaction": 64,
-}
 
 _GIB = 1 << 30
 _SIZES = {
@@ -31,57 +11,6 @@ _SIZES = {
     "12xlarge": 384, "16xlarge": 512, "24xlarge": 768,
 }  # fmt: skip
 _CLASS = re.compile(r"db\.(t3|t4g|r[4-8][a-z]{0,2}|x2[a-z]{1,3}|serverless)(?:\.([0-9a-z]+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One parameter as `postgres --describe-config` tells it."""
-
-    name: str
-    context: str
-    kind: str
-    default: str
-    low: str
-    high: str
-    description: str
-
-    @property
-    def is_static(self) -> bool:
-        return self.context == "postmaster"
-
-    @property
-    def is_modifiable(self) -> bool:
-        return self.context != "internal" and not is_fixed(self.name)
-
-    @property
-    def data_type(self) -> str:
-        kinds = {"BOOLEAN": "boolean", "INTEGER": "integer", "REAL": "float"}
-        return kinds.get(self.kind, "string")
-
-    @property
-    def allowed(self) -> str | None:
-        if self.kind == "BOOLEAN":
-            return "0,1"
-        return f"{self.low}-{self.high}" if self.low and self.high else None
-
-
-def parse_descriptions(text: str) -> dict[str, Known]:
-    """The output of `postgres --describe-config`: tab-separated, one parameter a line."""
-    found = {}
-    for line in text.splitlines():
-        columns = line.split("\t")
-        if len(columns) >= 8:
-            name, context, _, kind, default, low, high, description = columns[:8]
-            found[name] = Known(name, context, kind, default, low, high, description)
-    return found
-
-
-def of_library(name: str) -> Known | None:
-    """A parameter that belongs to a library rather than to the server itself."""
-    if name.startswith(_PREFIXES):
-        context = "postmaster" if name == "pg_stat_statements.max" else "superuser"
-        return Known(name, context, "STRING", "", "", "", "Belongs to a library.")
-    return None
 
 
 def memory_of_class(instance_class: str, max_capacity: float | None = None) -> int | None:
@@ -101,30 +30,25 @@ def memory_of_class(instance_class: str, max_capacity: float | None = None) -> i
     return gib * (2 if family.startswith("x") else 1) * _GIB
 
 
-def effective(values: Mapping[str, str], memory_bytes: int) -> dict[str, str]:
-    """A group's values as the server is to have them: formulas worked out, booleans as they are,
-    what is not applied left out; max_connections by the class unless the group says it."""
-    found = {}
-    for name, value in ({"max_connections": DEFAULT_MAX_CONNECTIONS} | dict(values)).items():
-        if name not in NOT_APPLIED and not name.startswith("rds."):
-            found[name] = evaluate(value, memory_bytes) if is_formula(value) else value
-    return found
-
-
-def widest(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """`one`, with the larger of both where a standby must not have less than its writer."""
+def widest(
+    one: Mapping[str, str], other: Mapping[str, str], sizes: Mapping[str, int]
+) -> dict[str, str]:
+    """`one`, with the larger of both where a reader must not have less than its writer: in
+    `sizes`, with what each is when nothing is set."""
     found = dict(one)
-    for name, default in AT_LEAST_AS_ON_WRITER.items():
+    for name, default in sizes.items():
         needed = max(int(values.get(name, default)) for values in (one, other))
         if needed != int(found.get(name, default)):
             found[name] = str(needed)
     return found
 
 
-def with_sizes_of(values: Mapping[str, str], running: Mapping[str, str]) -> dict[str, str]:
+def with_sizes_of(
+    values: Mapping[str, str], running: Mapping[str, str], sizes: Mapping[str, int]
+) -> dict[str, str]:
     """`values`, with the sizes that a running server has: they change by a reboot only."""
-    found = {name: value for name, value in values.items() if name not in AT_LEAST_AS_ON_WRITER}
-    return found | {name: running[name] for name in AT_LEAST_AS_ON_WRITER if name in running}
+    found = {name: value for name, value in values.items() if name not in sizes}
+    return found | {name: running[name] for name in sizes if name in running}
 
 
 def is_formula(value: str) -> bool:

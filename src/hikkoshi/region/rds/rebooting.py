@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hikkoshi.region.rds.engine import Server
 from hikkoshi.region.rds.members import Members
 from hikkoshi.region.rds.parameters import widest
-from hikkoshi.region.rds.replication import replayed
-from hikkoshi.region.rds.server import Server
 
 
 async def reboot(members: Members, identifier: str, wanted: Mapping[str, str]) -> None:
@@ -24,9 +23,10 @@ async def reboot(members: Members, identifier: str, wanted: Mapping[str, str]) -
         member.has_pending_parameters = False
     else:
         writer = members.servers[members.record.writer or ""].configuration.parameters
+        as_large = widest(wanted, writer, members.engine.sizes)
         await members.synchronise(without=identifier)
-        await _restart(server, widest(wanted, writer))
-        member.has_pending_parameters = widest(wanted, writer) != wanted
+        await _restart(server, as_large)
+        member.has_pending_parameters = as_large != wanted
         await members.synchronise(also=identifier)
     members.set_status(identifier, "available")
     members.publish_names()
@@ -44,15 +44,16 @@ async def _reboot_writer(members: Members, writer: Server, wanted: Mapping[str, 
     # First nobody may be smaller than the writer; then, when it is smaller itself and they have
     # seen that, they may be as small.
     await writer.stop(is_hard=False)
-    if widest(wanted, old) != old:
+    as_large = widest(wanted, old, members.engine.sizes)
+    if as_large != old:
         for server in readers:
-            await _restart(server, widest(wanted, old))
+            await _restart(server, as_large)
     writer.configure(parameters=wanted)
     await writer.start()
     await members.synchronise()
-    if widest(wanted, old) != wanted:
+    if as_large != wanted:
         for server in readers:
-            await replayed(server, writer)
+            await members.engine.replication.replayed(server, writer)
             await members.synchronise(without=server.configuration.name)
             await _restart(server, wanted)
             await members.synchronise(also=server.configuration.name)

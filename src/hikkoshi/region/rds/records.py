@@ -50,6 +50,7 @@ class ClusterRecord:
     is_protected: bool = False
     instances: dict[str, InstanceRecord] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+    engine: str = "aurora-postgresql"
 
 
 @dataclass(slots=True)

@@ -1,37 +1,33 @@
-"""Service "rds": Aurora PostgreSQL, played by real PostgreSQL servers."""
+"""Service "rds": Aurora clusters, played by real database servers."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hikkoshi.base.clock import Clock
-from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.engine.instances import Ground
 from hikkoshi.region.front.port import AwsError, Caller, Operation
 from hikkoshi.region.journal import Journal, Ledger
 from hikkoshi.region.ports import Names
-from hikkoshi.region.rds.binaries import find_binaries
-from hikkoshi.region.rds.clusters import DEFAULT_VERSION, ClusterOperations
+from hikkoshi.region.rds.clusters import ClusterOperations
+from hikkoshi.region.rds.engine import DatabaseEngine
 from hikkoshi.region.rds.events import event_shape
-from hikkoshi.region.rds.groups import Engine, ParameterGroups
+from hikkoshi.region.rds.groups import ParameterGroups
 from hikkoshi.region.rds.instances import InstanceOperations
 from hikkoshi.region.rds.members import Surroundings
-from hikkoshi.region.rds.parameters import parse_descriptions
+from hikkoshi.region.rds.postgresql import PostgresEngine
 from hikkoshi.region.rds.records import zones_of
 from hikkoshi.region.rds.restore import everything, restore
 from hikkoshi.region.rds.sampling import Member, Sampler
-from hikkoshi.region.rds.server import UID
 from hikkoshi.region.rds.shapes import page
 from hikkoshi.region.rds.state import RdsState
 from hikkoshi.region.rds.subnets import SubnetGroups
 
 READING = ("Describe", "List")
-VERSIONS = (DEFAULT_VERSION, "16.8", "15.12")
 
 
 class RdsService:
@@ -57,21 +53,16 @@ class RdsService:
     ) -> None:
         self._state = RdsState(account_id, region)
         self._ledger = Ledger(Journal(journal), clock.now) if journal is not None else None
-        self._binaries = find_binaries()
-        self._directory = state_dir
-        self._ground = ground
-        self._state.around = Surroundings(
-            ground, names, self._binaries, clock, timers, state_dir, self._state.tell
-        )
+        engines: tuple[DatabaseEngine[Any], ...] = (PostgresEngine(ground, state_dir / ".check"),)
+        self._state.engines = {engine.name: engine for engine in engines}
+        self._state.around = Surroundings(ground, names, clock, timers, state_dir, self._state.tell)
         self._state.groups = ParameterGroups(
-            self._engine, self._parameters_changed, self._uses_group, self._state.arn
+            self._engine_of_family, self._parameters_changed, self._uses_group, self._state.arn
         )
         self._state.subnets = SubnetGroups(zones_of(region), self._uses_subnets, self._state.arn)
         self._clusters = ClusterOperations(self._state)
         self._instances = InstanceOperations(self._state)
         self._sampler = Sampler(self._members, recorder, clock)
-        self._known: Engine | None = None
-        self._learning = asyncio.Lock()
 
     def operations(self) -> Mapping[str, Operation]:
         """Those that change something journal it before they answer."""
@@ -106,9 +97,10 @@ class RdsService:
     def stand_ins(self) -> list[str]:
         """What plays what, for the report."""
         return [
-            f"Aurora PostgreSQL {cluster.record.engine_version} ({cluster.record.identifier}) is "
-            "played by PostgreSQL 18 with synchronous streaming replication, fsync off"
+            f"{engine.title} {cluster.record.engine_version} ({cluster.record.identifier}) is "
+            f"played by {engine.played_by}"
             for cluster in self._state.clusters.values()
+            for engine in (self._state.engines[cluster.record.engine],)
         ]
 
     def doors(self) -> list[dict[str, Any]]:
@@ -134,7 +126,7 @@ class RdsService:
         ]
 
     async def mark(self, name: str) -> int:
-        """Record pg_stat_statements of all clusters under this name; how many queries it has."""
+        """Record the statements of all clusters under this name; how many there are."""
         return await self._sampler.mark(name)
 
     async def restore(self) -> None:
@@ -185,39 +177,9 @@ class RdsService:
     def _uses_subnets(self, name: str) -> bool:
         return any(one.record.subnet_group == name for one in self._state.clusters.values())
 
-    async def _engine(self) -> Engine:
-        async with self._learning:
-            if self._known is None:
-                code, output = await self._postgres("--describe-config")
-                if code != 0:
-                    raise CannotRun(f"postgres --describe-config failed: {output[-500:]}")
-                libraries = self._binaries.directory.parent / "lib" / "postgresql"
-                found = frozenset(
-                    name
-                    for name in ("pg_stat_statements", "auto_explain", "pg_prewarm", "auth_delay")
-                    if (libraries / f"{name}.so").exists()
-                )
-                self._known = Engine(parse_descriptions(output), found, self._check_values)
-            return self._known
-
-    async def _check_values(self, values: dict[str, str]) -> str | None:
-        """Let PostgreSQL itself judge: it reads its configuration, and starts nothing."""
-        empty = self._directory / "check" / "postgresql.conf"
-        empty.parent.mkdir(parents=True, exist_ok=True)
-        empty.touch()
-        arguments = ["-D", str(empty.parent), "-C", "max_connections"]
-        for name, value in values.items():
-            arguments += ["-c", f"{name}={value}"]
-        code, output = await self._postgres(*arguments)
-        return None if code == 0 else output.strip().rpartition("FATAL:  ")[2]
-
-    async def _postgres(self, *arguments: str) -> tuple[int, str]:
-        code, output = await self._ground.region_instance().run(
-            [self._binaries.path("postgres"), *arguments],
-            environment=self._binaries.environment(),
-            uid=UID,
-        )
-        return code, output.decode(errors="replace")
+    def _engine_of_family(self, family: str) -> DatabaseEngine[Any] | None:
+        engines = self._state.engines.values()
+        return next((engine for engine in engines if engine.is_family(family)), None)
 
     # -- the rest of the API ------------------------------------------------------------------
 
@@ -229,22 +191,22 @@ class RdsService:
         self, parameters: dict[str, Any], caller: Caller
     ) -> dict[str, Any]:
         wanted = parameters.get("EngineVersion")
-        versions = VERSIONS[:1] if parameters.get("DefaultOnly") else VERSIONS
         rows = [
             {
-                "Engine": "aurora-postgresql",
+                "Engine": engine.name,
                 "EngineVersion": version,
-                "MajorEngineVersion": version.partition(".")[0],
-                "DBParameterGroupFamily": f"aurora-postgresql{version.partition('.')[0]}",
-                "DBEngineDescription": "Aurora (PostgreSQL)",
-                "DBEngineVersionDescription": f"Aurora PostgreSQL (compatible with {version})",
+                "MajorEngineVersion": (engine.family(version) or "").removeprefix(engine.name),
+                "DBParameterGroupFamily": engine.family(version),
+                "DBEngineDescription": engine.title,
+                "DBEngineVersionDescription": f"{engine.title} {version}",
                 "SupportedEngineModes": ["provisioned"],
                 "Status": "available",
                 "SupportsReadReplica": False,
                 "SupportsGlobalDatabases": False,
             }
-            for version in versions
-            if parameters.get("Engine", "aurora-postgresql") == "aurora-postgresql"
+            for engine in self._state.engines.values()
+            for version in engine.versions[: 1 if parameters.get("DefaultOnly") else None]
+            if parameters.get("Engine", engine.name) == engine.name
             and (wanted is None or version == wanted or version.startswith(f"{wanted}."))
         ]
         return page(rows, parameters, "DBEngineVersions")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-
-from hikkoshi.base.errors import HikkoshiError
+from hikkoshi.base.errors import CannotRun, HikkoshiError
+from hikkoshi.region.front.port import NotImplementedByRegion
 from hikkoshi.region.rds import faults
 from hikkoshi.region.rds.cluster import DatabaseCluster
+from hikkoshi.region.rds.engine import DatabaseEngine
 from hikkoshi.region.rds.events import Event, EventLog
 from hikkoshi.region.rds.groups import ParameterGroups
 from hikkoshi.region.rds.members import Surroundings
@@ -30,6 +30,7 @@ class RdsState:
     groups: ParameterGroups
     subnets: SubnetGroups
     around: Surroundings
+    engines: Mapping[str, DatabaseEngine[Any]]
 
     def __init__(self, account_id: str, region: str) -> None:
         self.account_id = account_id
@@ -53,6 +54,21 @@ class RdsState:
         event = Event(source_type, source, self.arn(kind, source), message, category, self.now())
         self.events.add(event)
         self.keep()
+
+    def engine(self, name: str | None) -> DatabaseEngine[Any]:
+        """An engine of RDS's that is played here and is installed. Raises RDS's fault, or what the
+        region has not."""
+        if name is None:
+            raise faults.missing("Engine")
+        found = self.engines.get(name)
+        if found is None:
+            known = ", ".join(self.engines)
+            raise NotImplementedByRegion(f"the engine {name} (there is {known})")
+        try:
+            found.check_installed()
+        except CannotRun as error:
+            raise faults.not_installed(error) from error
+        return found
 
     def cluster(self, identifier: str) -> DatabaseCluster:
         """By identifier or ARN. Raises RDS's fault."""
@@ -88,7 +104,7 @@ class RdsState:
         async def run() -> None:
             try:
                 await work
-            except (HikkoshiError, psycopg.Error, OSError) as error:
+            except (HikkoshiError, OSError) as error:
                 _log.error("%s: %s", failing.identifier, error)
                 failing.failure = str(error)
                 # A failed failover leaves the cluster as it was, and has told so itself.

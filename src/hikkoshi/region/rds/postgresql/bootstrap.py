@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from hikkoshi.region.rds.configuration import ADMIN_DATABASE, REPLICATION
+from hikkoshi.region.rds.engine import Secrets
 from hikkoshi.region.rds.passwords import scram_verifier
-from hikkoshi.region.rds.server import Secrets, Server
+from hikkoshi.region.rds.postgresql.configuration import ADMIN_DATABASE, REPLICATION
+from hikkoshi.region.rds.postgresql.server import PostgresServer
 
 # pg_rewind's documentation lists these as what a role needs that is no superuser.
 _REWIND_FUNCTIONS = (
@@ -18,7 +19,7 @@ _REWIND_FUNCTIONS = (
 
 
 async def furnish(
-    server: Server, secrets: Secrets, master: str, verifier: str, database: str | None
+    server: PostgresServer, secrets: Secrets, master: str, verifier: str, database: str | None
 ) -> None:
     """Roles `rds_superuser`, the replication's and the master's (which is no superuser, as on
     AWS); the region's own database with pg_stat_statements; the database that was asked for."""

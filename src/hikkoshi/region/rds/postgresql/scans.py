@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from hikkoshi.base.clock import Clock
-from hikkoshi.model.evidence import Recorder
-from hikkoshi.region.rds.configuration import ADMIN, ADMIN_DATABASE, REPLICATION
-from hikkoshi.region.rds.server import Server
+from hikkoshi.region.rds.engine import Scanned, ServerSilent
+from hikkoshi.region.rds.postgresql.configuration import ADMIN, ADMIN_DATABASE, REPLICATION
+
+if TYPE_CHECKING:
+    from hikkoshi.region.rds.postgresql.server import PostgresServer
 
 MOST_PLANS = 200
 LEAST_ROWS = 100
@@ -34,6 +35,8 @@ SELECT schemaname || '.' || relname, coalesce(seq_scan, 0), coalesce(seq_tup_rea
 FROM pg_stat_user_tables
 """
 
+TABLE_COLUMNS = ("table_name", "seq_scans", "seq_rows", "index_scans", "live_rows")
+
 STATEMENTS = f"""
 SELECT DISTINCT ON (s.queryid) s.queryid::text, s.query FROM pg_stat_statements s
 JOIN pg_roles r ON r.oid = s.userid JOIN pg_database d ON d.oid = s.dbid
@@ -44,48 +47,42 @@ _EXPLAINABLE = re.compile(r"\s*(?:select|update|delete|with)\b", re.IGNORECASE)
 
 
 class Scans:
-    """Rows of `table_scans` and `scan_plans`; each statement is explained once."""
+    """Of one server: each of its statements is explained once."""
 
-    def __init__(self, recorder: Recorder, clock: Clock) -> None:
-        self._recorder = recorder
-        self._clock = clock
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
         self._explained: set[str] = set()
 
-    async def mark(self, instance: str, role: str, server: Server, name: str) -> None:
-        """Never raises for a server that goes away meanwhile: then there are no rows."""
-        with suppress(psycopg.Error):
-            for (database,) in await server.ask(DATABASES):
-                async with await server.connect(str(database)) as connection:
-                    rows = await self._tables(connection, instance, name)
-                    if role == "writer":
-                        await self._plans(connection, server, str(database), rows)
+    async def look(self, *, with_plans: bool) -> Scanned:
+        """Raises ServerSilent."""
+        tables: list[dict[str, Any]] = []
+        plans: list[dict[str, Any]] = []
+        for (database,) in await self._server.ask(DATABASES):
+            try:
+                async with await self._server.connect(str(database)) as connection:
+                    rows = await self._tables(connection)
+                    tables += rows
+                    if with_plans:
+                        plans += await self._plans(connection, str(database), rows)
+            except psycopg.Error as error:
+                raise ServerSilent(str(error)) from error
+        return Scanned(tables, plans)
 
-    async def _tables(
-        self, connection: psycopg.AsyncConnection[Any], instance: str, mark: str
-    ) -> dict[str, int]:
-        """Live rows by table name."""
-        found: dict[str, int] = {}
-        now = self._clock.now()
-        for table, scans, read, by_index, live in await (
-            await connection.execute(TABLES)
-        ).fetchall():
-            found[table] = live
-            self._recorder.record(
-                "table_scans", t=now, mark=mark, instance=instance, table_name=table,
-                seq_scans=scans, seq_rows=read, index_scans=by_index, live_rows=live,
-            )  # fmt: skip
-        return found
+    async def _tables(self, connection: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
+        cursor = await connection.execute(TABLES)
+        return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in await cursor.fetchall()]
 
     async def _plans(
         self,
         connection: psycopg.AsyncConnection[Any],
-        server: Server,
         database: str,
-        live: dict[str, int],
-    ) -> None:
+        tables: list[dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        live = {row["table_name"]: row["live_rows"] for row in tables}
+        found: list[dict[str, Any]] = []
         await connection.execute("SET default_transaction_read_only = on")
         await connection.execute("SET statement_timeout = '500ms'")
-        for queryid, text in await server.ask(STATEMENTS, (database,)):
+        for queryid, text in await self._server.ask(STATEMENTS, (database,)):
             if queryid in self._explained or len(self._explained) >= MOST_PLANS:
                 continue
             self._explained.add(queryid)
@@ -94,17 +91,21 @@ class Scans:
             with suppress(psycopg.Error):
                 asked = f"EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {text}"
                 answer = await (await connection.execute(asked.encode())).fetchone()
-                self._record_plan(queryid, text, answer, live)
+                found += _rows_of_plan(queryid, text, answer, live)
+        return found
 
-    def _record_plan(self, queryid: str, text: str, answer: Any, live: dict[str, int]) -> None:
-        document = answer[0] if answer else []
-        plan = json.loads(document) if isinstance(document, str) else document
-        for table, condition in scans_in(plan):
-            if live.get(table, 0) >= LEAST_ROWS:
-                self._recorder.record(
-                    "scan_plans", t=self._clock.now(), queryid=queryid, query=text,
-                    table_name=table, filter=condition, live_rows=live[table],
-                )  # fmt: skip
+
+def _rows_of_plan(
+    queryid: str, text: str, answer: Any, live: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    document = answer[0] if answer else []
+    plan = json.loads(document) if isinstance(document, str) else document
+    return [
+        {"queryid": queryid, "query": text, "table_name": table, "filter": condition,
+         "live_rows": live[table]}
+        for table, condition in scans_in(plan)
+        if live.get(table, 0) >= LEAST_ROWS
+    ]  # fmt: skip
 
 
 def scans_in(plan: Any) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ import psycopg
 
 from hikkoshi.base.errors import CannotRun, DeadlinePassed
 from hikkoshi.region.engine.instances import Instance
-from hikkoshi.region.rds.binaries import Binaries
-from hikkoshi.region.rds.configuration import (
+from hikkoshi.region.rds.engine import Observer, Secrets, ServerSilent
+from hikkoshi.region.rds.passwords import scram_verifier
+from hikkoshi.region.rds.postgresql.binaries import Binaries
+from hikkoshi.region.rds.postgresql.configuration import (
     ADMIN,
     ADMIN_DATABASE,
     OUR_APPLICATION,
@@ -29,22 +29,11 @@ from hikkoshi.region.rds.configuration import (
     render_configuration,
     render_hba,
 )
-from hikkoshi.region.rds.passwords import scram_verifier
-from hikkoshi.region.rds.processes import descendants, first_named
+from hikkoshi.region.rds.postgresql.observer import PostgresObserver
+from hikkoshi.region.rds.running import UID, Running, tail
 
-# PostgreSQL refuses to run as uid 0, and the region is uid 0 in its namespace.
-UID = 1000
 START_DEADLINE_S = 30.0
-STOP_DEADLINE_S = 10.0
 POLL_S = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The region's own passwords, kept in memory only."""
-
-    admin: str
-    replication: str
 
 
 async def create_data(
@@ -73,10 +62,10 @@ async def create_data(
         input=secrets.admin.encode() + b"\n",
     )
     if code != 0:
-        raise CannotRun(f"initdb failed with {code}: {_tail(output)}")
+        raise CannotRun(f"initdb failed with {code}: {tail(output)}")
 
 
-class Server:
+class PostgresServer:
     """A PostgreSQL server in its instance's network namespace, with its data under `directory`.
 
     on_exit is called on the loop when the server ends without having been asked to."""
@@ -91,12 +80,10 @@ class Server:
     ) -> None:
         self.instance = instance
         self.configuration = configuration
+        self.running = Running(instance, "postgres", on_exit)
+        self.observer: Observer = PostgresObserver(self)
         self._binaries = binaries
         self._secrets = secrets
-        self._on_exit = on_exit
-        self._process: asyncio.subprocess.Process | None = None
-        self._is_stopping = False
-        self._watch: asyncio.Task[None] | None = None
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._asking = asyncio.Lock()
 
@@ -110,7 +97,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        return self.running.is_alive
 
     def configure(self, **changes: Any) -> None:
         """Writes the configuration with these changes; `reload` or a start makes it hold."""
@@ -161,7 +148,6 @@ class Server:
         """Started and answering. Raises CannotRun with the end of the server's log."""
         self._mark_role()
         self._forget_process()
-        self._is_stopping = False
         log = self.directory / "startup.log"
         argv = [
             self._binaries.path("postgres"),
@@ -170,38 +156,20 @@ class Server:
             "-c",
             f"config_file={self.directory / 'postgresql.conf'}",
         ]
-        self._process = await self.instance.spawn(
+        await self.running.start(
             argv,
             environment=self._binaries.environment(self._secrets.replication),
-            uid=UID,
             writable=[self.directory],
             log=log,
         )
-        self._watch = asyncio.create_task(self._watch_exit(self._process))
         await self._wait_until_it_answers(log)
 
     async def stop(self, *, is_hard: bool) -> None:
         """Ends it; hard: as a crash does, without a word to its clients. Never raises."""
-        self._is_stopping = True
+        was_there = await self.running.stop(signal.SIGQUIT if is_hard else signal.SIGINT)
         await self.forget_connection()
-        process = self._process
-        if process is None:
-            return
-        if self._watch is not None:
-            self._watch.cancel()
-        if process.returncode is None:
-            self._signal(process, signal.SIGQUIT if is_hard else signal.SIGINT)
-            try:
-                await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
-            except TimeoutError:
-                for pid in descendants(process.pid):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        self._forget_process()
-        self._process = None
+        if was_there:
+            self._forget_process()
 
     async def copy_from(self, source: Following) -> None:
         """Data by pg_basebackup from a running server, in place of what was there."""
@@ -247,18 +215,18 @@ class Server:
 
     async def ask(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """One statement on the region's own connection; rows, or [] if it has none.
-        Raises psycopg.Error; the next call connects again."""
+        Raises ServerSilent; the next call connects again."""
         async with self._asking:
-            connection = self._connection
-            if connection is None or connection.closed:
-                connection = self._connection = await self.connect()
             try:
+                connection = self._connection
+                if connection is None or connection.closed:
+                    connection = self._connection = await self.connect()
                 cursor = await connection.execute(query.encode(), values or None)
                 return await cursor.fetchall() if cursor.description else []
-            except psycopg.OperationalError:
-                await connection.close()
-                self._connection = None
-                raise
+            except psycopg.Error as error:
+                if isinstance(error, psycopg.OperationalError):
+                    await self.forget_connection()
+                raise ServerSilent(str(error)) from error
 
     async def connect(
         self, database: str = ADMIN_DATABASE
@@ -323,22 +291,8 @@ class Server:
             timeout_s=300.0,
         )
         if code != 0:
-            raise CannotRun(f"{program} for {self.configuration.name} failed: {_tail(output)}")
-
-    async def _watch_exit(self, process: asyncio.subprocess.Process) -> None:
-        await process.wait()
-        if not self._is_stopping:
-            self._on_exit()
-
-    def _signal(self, process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-        postmaster = first_named(process.pid, "postgres")
-        with suppress(ProcessLookupError):
-            os.kill(postmaster or process.pid, number)
+            raise CannotRun(f"{program} for {self.configuration.name} failed: {tail(output)}")
 
     def _last_words(self, log: Path) -> str:
         texts = [path.read_bytes() for path in (log, self.log_file) if path.exists()]
-        return _tail(b"\n".join(texts)) or "it said nothing"
-
-
-def _tail(output: bytes, limit: int = 1000) -> str:
-    return output.decode(errors="replace").strip()[-limit:]
+        return tail(b"\n".join(texts)) or "it said nothing"

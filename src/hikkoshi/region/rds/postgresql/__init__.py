@@ -1,0 +1,5 @@
+"""Aurora PostgreSQL, played by PostgreSQL."""
+
+from hikkoshi.region.rds.postgresql.engine import PostgresEngine
+
+__all__ = ["PostgresEngine"]
