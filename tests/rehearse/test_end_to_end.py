@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
@@ -247,6 +248,31 @@ def test_the_run_is_tuned_and_the_result_is_a_valid_project(after, tmp_path):
     assert home.run("check", project)[0] == 0
     written = json.loads((project / "ecs-service-def.json").read_text())
     assert written["healthCheckGracePeriodSeconds"] in range(10, 61)
+
+
+def test_a_proposal_is_rehearsed_before_a_file_is_changed(after, tmp_path):
+    """How the limits came out is the machine's affair; that they were tried as proposed, and said
+    as they came out, is ours."""
+    home, project = after.home, tmp_path / "genba" / "after"
+    shutil.copytree(after.project.parent, project.parent, symlinks=True)
+    was = (project / "ecs-service-def.json").read_bytes()
+    code, out, error = home.run("tune", project, "--rehearse", "--json", timeout=400)
+    document = json.loads(out)
+    rehearsed = document["rehearsed"]
+    assert [name for name, _, _ in rehearsed["trials"]] == [
+        "synthetic", "steady", "soak", "kill-task", "rolling-deploy"
+    ]  # fmt: skip
+    assert rehearsed["is_met"] == (rehearsed["against"] == [])
+    assert code == (0 if rehearsed["is_met"] else 1), error
+    assert rehearsed["month_after"] and rehearsed["connections"][1] == 60
+    assert "health check of the target group" not in document["patch"]
+    runs = project / ".hikkoshi" / "runs"
+    assert (runs / rehearsed["run_id"] / "proposal.diff").read_text() == document["patch"]
+    assert (runs / "latest").resolve().name == after.verdict["run_id"]
+    assert (project / "ecs-service-def.json").read_bytes() == was
+    asked = re.search(r'^\+ +"desiredCount": (\d+)', document["patch"], re.MULTILINE)
+    with EvidenceStore.open(runs / rehearsed["run_id"] / "evidence.duckdb") as store:
+        assert store.meta()["desired_count"] == (asked[1] if asked else "2")
 
 
 def test_the_sick_house_is_not_ready_and_the_five_are_named(before):

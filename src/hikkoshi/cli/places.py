@@ -35,12 +35,15 @@ def runs(directory: Path) -> Path:
     return directory / OWN_DIRECTORY / "runs"
 
 
-def make_run(directory: Path, run_id: str) -> Path:
-    """A new run's directory, with `latest` pointing to it."""
+def make_run(directory: Path, run_id: str, *, is_latest: bool = True) -> Path:
+    """A new run's directory, with `latest` pointing to it unless it rehearses something else than
+    the project as it stands."""
     place = runs(directory) / run_id
     try:
         place.mkdir(parents=True)
         (directory / OWN_DIRECTORY / ".gitignore").write_text("*\n")
+        if not is_latest:
+            return place
         latest = runs(directory) / "latest"
         fresh = runs(directory) / f".latest-{run_id}"
         fresh.symlink_to(run_id)

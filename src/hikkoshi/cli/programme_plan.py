@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,17 @@ class Plan:
 
 
 def make_plan(
-    directory: Path, *, quick: bool, only: Sequence[str], skip: Sequence[str], keep: bool
+    directory: Path,
+    *,
+    quick: bool,
+    only: Sequence[str],
+    skip: Sequence[str],
+    keep: bool,
+    texts: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Everything that can be refused is refused here."""
+    """Everything that can be refused is refused here. texts: as for `load_project`."""
     trials = choose(only, skip)
-    project = load_project(directory)
+    project = load_project(directory, texts or {})
     settings = project.settings
     if settings.load is not None:
         load_targets(directory / settings.load.targets)

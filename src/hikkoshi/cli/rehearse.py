@@ -52,7 +52,7 @@ def rehearse(
     """
     plan = make_plan(directory, quick=quick, only=_names(only), skip=_names(skip), keep=keep)
     refuse_engine(engine)
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    run_id = new_run_id()
     run = make_run(directory, run_id)
     console = Console(stderr=as_json)
     shown = BarProgress if console.is_terminal else PlainProgress
@@ -65,6 +65,10 @@ def rehearse(
 
         show(console, verdict, str(run / "report.html"))
     return 0 if verdict.readiness is Readiness.READY else 1
+
+
+def new_run_id() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def carry_out(

@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.cli.engine_choice import engine_option
 from hikkoshi.cli.report import find_run
-from hikkoshi.cli.tune_view import show
+from hikkoshi.cli.tune_view import show, show_proven
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.fargate.prices import priced_regions
 from hikkoshi.model.findings import Certainty
@@ -36,6 +37,20 @@ SCHEMA = 1
 @click.option("--patch", "is_patch", is_flag=True, help="Print a unified diff, nothing else.")
 @click.option("--write", "is_write", is_flag=True, help="Show the diff, and apply it.")
 @click.option("--hints", "with_hints", is_flag=True, help="Put hints into the diff, too.")
+@click.option(
+    "--pool-variable",
+    metavar="NAME[/PROCESSES]",
+    help="The application's variable with the most connections each process of a task may open; "
+    "PROCESSES a task, 1 without. The pool's size is put there.",
+)
+@click.option(
+    "--rehearse",
+    "is_rehearsed",
+    is_flag=True,
+    help="Rehearse the project as the diff would make it, and say whether the limits held.",
+)
+@click.option("--full", "is_full", is_flag=True, help="With --rehearse: trials of full length.")
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON alone.")
 def tune(
     run: str | None,
@@ -43,6 +58,10 @@ def tune(
     is_patch: bool,
     is_write: bool,
     with_hints: bool,
+    pool_variable: str | None,
+    is_rehearsed: bool,
+    is_full: bool,
+    engine: str,
     as_json: bool,
 ) -> int:
     """Say which settings meet the limits of hikkoshi.yaml at the planned rate, why, and the price.
@@ -52,38 +71,64 @@ def tune(
     be not judged. The task's size, the number of tasks, autoscaling, ulimit nofile, the pool, the
     health check and grace period, deregistration delay and stopTimeout.
 
+    --rehearse tries what the diff says, in about a minute and without touching the files: the
+    trials synthetic, steady, soak, kill-task and rolling-deploy. That run does not become the
+    project's latest. With --write, the files are changed only if the limits held.
+
     \b
     Examples:
       hikkoshi tune
       hikkoshi tune examples/genba/after --region us-east-1
       hikkoshi tune --patch | git apply
-      hikkoshi tune --write
+      hikkoshi tune --rehearse --pool-variable DB_MAX_OPEN/2
+      hikkoshi tune --rehearse --write
 
-    Exit codes: 0 a size meets the limits, 1 none is known by more than a hint, 2 wrong use or
-    bad input, 3 could not run.
+    Exit codes: 0 a size meets the limits (with --rehearse: they held when it was tried), 1 none is
+    known by more than a hint (they did not hold), 2 wrong use or bad input, 3 could not run.
     """
     if sum((is_patch, is_write, as_json)) > 1:
         raise BadInput("--patch, --write and --json are one or the other", fix="give one of them")
+    if is_rehearsed and is_patch:
+        raise BadInput("--patch prints a diff alone", fix="--rehearse shows it too: leave one out")
+    if is_full and not is_rehearsed:
+        raise BadInput("--full is the length of --rehearse's trials", fix="add --rehearse")
     directory = find_run(run, Path.cwd())
     verdict = from_json(_read(directory / "verdict.json").encode(), where=str(directory))
     project = load_project(_project_of(directory, Path(verdict.directory)))
     with EvidenceStore.open(directory / "evidence.duckdb") as store:
         measured, meta = measure(store), store.meta()
-    present, objective = present_of(project), objective_of(project)
+    present, objective = present_of(project, pool_variable), objective_of(project)
     tuning = decide(measured, present, objective, region or project.settings.region)
     files = _edited(project, tuning, with_hints)
     diff = "".join(unified_diff(name, old, new) for name, old, new in files)
     if is_patch:
         click.echo(diff, nl=False)
-    elif as_json:
-        click.echo(
-            json.dumps(_document(verdict.run_id, project, objective, tuning, diff), indent=2)
-        )
-    else:
+        return 0 if tuning.is_sized else 1
+    if not as_json:
         show(verdict.run_id, project.service, objective, tuning, priced_regions())
         _tell_changes(meta, project, present.cpu, present.memory)
-        _finish(project, files, diff, is_write)
-    return 0 if tuning.is_sized else 1
+    proven = None
+    if is_rehearsed:
+        from hikkoshi.cli.tune_rehearse import rehearse_proposal
+
+        applied = [edit for one in _chosen(tuning, with_hints) for edit in one.edits]
+        proven = rehearse_proposal(
+            project, tuning, applied, files, verdict,
+            is_full=is_full, engine=engine, as_json=as_json,
+        )  # fmt: skip
+    if as_json:
+        document = _document(verdict.run_id, project, objective, tuning, diff)
+        if is_rehearsed:
+            document["rehearsed"] = proven and {
+                "is_met": proven.is_met, **dataclasses.asdict(proven)
+            }  # fmt: skip
+        click.echo(json.dumps(document, indent=2))
+    else:
+        if proven is not None:
+            show_proven(proven)
+        _finish(project, files, diff, is_write and (proven is None or proven.is_met))
+    is_good = tuning.is_sized if proven is None else proven.is_met
+    return 0 if is_good else 1
 
 
 def _project_of(run: Path, recorded: Path) -> Path:
@@ -94,12 +139,7 @@ def _project_of(run: Path, recorded: Path) -> Path:
 
 def _edited(project: Project, tuning: Tuning, with_hints: bool) -> list[tuple[str, str, str]]:
     """(file, old text, new text) of both documents."""
-    chosen = [
-        edit
-        for answer in tuning.answers
-        if isinstance(answer, Choice) and (with_hints or answer.certainty is not Certainty.HINT)
-        for edit in answer.edits
-    ]
+    chosen = [edit for one in _chosen(tuning, with_hints) for edit in one.edits]
     settings = project.settings
     names = {"task": settings.task_definition, "service": settings.service_definition}
     files = []
@@ -108,6 +148,15 @@ def _edited(project: Project, tuning: Tuning, with_hints: bool) -> list[tuple[st
         new = edit_json(old, [(e.path, e.value) for e in chosen if e.document == document])
         files.append((name, old, new))
     return files
+
+
+def _chosen(tuning: Tuning, with_hints: bool) -> list[Choice]:
+    """What goes into the diff."""
+    return [
+        answer
+        for answer in tuning.answers
+        if isinstance(answer, Choice) and (with_hints or answer.certainty is not Certainty.HINT)
+    ]
 
 
 def _finish(

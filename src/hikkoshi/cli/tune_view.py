@@ -10,6 +10,7 @@ from hikkoshi.fargate.prices import ARM, HOURS_A_MONTH, PAGE, Price
 from hikkoshi.model.findings import Certainty
 from hikkoshi.tuning.choice import Choice, NotJudged
 from hikkoshi.tuning.present import Objective
+from hikkoshi.tuning.proven import Proven
 from hikkoshi.tuning.tune import Cost, Tuning
 
 _COLOURS = {Certainty.FACT: "green", Certainty.LIKELY: "yellow", Certainty.HINT: "cyan"}
@@ -70,6 +71,29 @@ def _show_cost(cost: Cost, regions: Sequence[str]) -> None:
             f"was not rehearsed. {_price(cost.other)}"
         )
     click.echo(f"    AWS's page: {PAGE}")
+
+
+def show_proven(proven: Proven) -> None:
+    click.echo(f"\n{click.style('rehearsed', bold=True)} as proposed, run {proven.run_id}")
+    for name, outcome, reason in proven.trials:
+        click.echo(f"    {name}: {outcome}, {reason}")
+    if proven.cpu_share is not None:
+        click.echo(f"    the busiest task used {proven.cpu_share:.0%} of its CPU")
+    if proven.connections is not None:
+        open_most, limit = proven.connections
+        click.echo(f"    at most {open_most} of the database's {limit} connections were open")
+    if proven.untried:
+        click.echo(f"    not tried: {', '.join(proven.untried)} (no part of the diff)")
+    if proven.month_before is not None and proven.month_after is not None:
+        click.echo(f"    a month: ${proven.month_before:,.2f} → ${proven.month_after:,.2f}")
+    for doubt in proven.doubts:
+        click.echo(f"    {doubt}")
+    if proven.is_met:
+        click.echo(click.style("the limits held with the proposal", fg="green"))
+        return
+    click.echo(click.style("the limits did NOT hold with the proposal", fg="red"))
+    for reason in proven.against:
+        click.echo(f"    because {reason}")
 
 
 def _price(price: Price) -> str:

@@ -3,6 +3,7 @@ before anything is started."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,25 @@ from hikkoshi.fargate.definition import check_task_definition
 from hikkoshi.fargate.references import secret_name, target_group_name
 from hikkoshi.model.project import Project, Settings
 from hikkoshi.project.aws_shapes import check_shape, input_shape
-from hikkoshi.project.documents import Document, nearest, read_document
+from hikkoshi.project.documents import Document, nearest, parse_document, read_document
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
 
 SETTINGS_FILE = "hikkoshi.yaml"
 
 
-def load_project(directory: Path) -> Project:
-    """Raises BadInput: what is wrong, the file and line, and the fix."""
-    return _load(directory, is_compared=False)
+_NONE: Mapping[str, str] = {}
 
 
-def _load(directory: Path, *, is_compared: bool) -> Project:
+def load_project(directory: Path, texts: Mapping[str, str] = _NONE) -> Project:
+    """Raises BadInput: what is wrong, the file and line, and the fix.
+
+    texts: by the name that hikkoshi.yaml gives them, AWS's documents as they would be; they are
+    checked as if they stood in the files."""
+    return _load(directory, texts, is_compared=False)
+
+
+def _load(directory: Path, texts: Mapping[str, str], *, is_compared: bool) -> Project:
     if not directory.is_dir():
         raise BadInput(
             f"there is no directory {directory}",
@@ -33,15 +40,15 @@ def _load(directory: Path, *, is_compared: bool) -> Project:
     settings = read_settings(document)
     _check_files(document, settings, directory)
     _check_database(document, settings)
-    task = _read_task_definition(directory, settings)
-    service, service_name = _read_service_definition(directory, settings)
+    task = _read_task_definition(directory, settings, texts)
+    service, service_name = _read_service_definition(directory, settings, texts)
     _check_load_balancer(document, settings, task.data, service)
     for problem in check_firelens_roles(task.data, service.data, settings.images):
         raise task.refuse(problem.path, problem.message, problem.fix)
     _check_secrets(document, settings, task)
     compared = None
     if settings.compare_with is not None and not is_compared:
-        compared = _load((directory / settings.compare_with).resolve(), is_compared=True)
+        compared = _load((directory / settings.compare_with).resolve(), {}, is_compared=True)
         if compared.settings.old_home is None:
             raise document.refuse(
                 ("compare_with",), f"{settings.compare_with}/{SETTINGS_FILE} has no `old_home`"
@@ -100,21 +107,26 @@ def _check_database(document: Document, settings: Settings) -> None:
         )
 
 
-def _read_task_definition(directory: Path, settings: Settings) -> Document:
-    document = unwrapped(
-        read_document(directory / settings.task_definition, named_by=SETTINGS_FILE),
-        "taskDefinition",
-    )
+def _read(directory: Path, name: str, texts: Mapping[str, str]) -> Document:
+    if name in texts:
+        return parse_document(directory / name, texts[name])
+    return read_document(directory / name, named_by=SETTINGS_FILE)
+
+
+def _read_task_definition(
+    directory: Path, settings: Settings, texts: Mapping[str, str]
+) -> Document:
+    document = unwrapped(_read(directory, settings.task_definition, texts), "taskDefinition")
     check_shape(document, document.data, input_shape("ecs", "RegisterTaskDefinition"))
     for problem in check_task_definition(document.data):
         raise document.refuse(problem.path, problem.message, problem.fix)
     return document
 
 
-def _read_service_definition(directory: Path, settings: Settings) -> tuple[Document, str]:
-    document = unwrapped(
-        read_document(directory / settings.service_definition, named_by=SETTINGS_FILE), "service"
-    )
+def _read_service_definition(
+    directory: Path, settings: Settings, texts: Mapping[str, str]
+) -> tuple[Document, str]:
+    document = unwrapped(_read(directory, settings.service_definition, texts), "service")
     if not isinstance(document.data, dict):
         raise document.refuse((), "this must be an object")
     name = document.data.get("serviceName") or settings.service

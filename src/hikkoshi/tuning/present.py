@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hikkoshi.base.errors import BadInput
 from hikkoshi.fargate.limits import DEFAULT_MAXIMUM_PERCENT
 from hikkoshi.fargate.prices import X86
 from hikkoshi.fargate.sizes import parse_cpu, parse_memory
@@ -19,6 +20,21 @@ class Objective:
     errors: float
     recovery_s: float
     rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolVariable:
+    """The application's variable that says how many connections each of a task's processes may
+    have open. index: its place in the container's `environment`."""
+
+    name: str
+    value: int
+    processes: int
+    index: int
+
+    @property
+    def of_a_task(self) -> int:
+        return self.value * self.processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,7 @@ class Present:
     pool_variables: tuple[str, ...]
     least_cpu: int = 0
     least_memory: int = 0
+    pool: PoolVariable | None = None
 
     @property
     def most_in_a_deploy(self) -> int:
@@ -58,7 +75,9 @@ def objective_of(project: Project) -> Objective:
     return Objective(float(limits.p99), float(limits.errors), float(limits.recovery), rate)
 
 
-def present_of(project: Project) -> Present:
+def present_of(project: Project, pool: str | None = None) -> Present:
+    """pool: NAME or NAME/PROCESSES, as `--pool-variable` takes it. BadInput where the container
+    has no such number."""
     task, service = project.task_definition, project.service_definition
     index, container = _application(task, service)
     limits: list[dict[str, Any]] = container.get("ulimits", [])
@@ -92,6 +111,32 @@ def present_of(project: Project) -> Present:
             int(one.get("memory") or one.get("memoryReservation") or 0)
             for one in task["containerDefinitions"]
         ),
+        pool=None if pool is None else _pool_variable(container, pool),
+    )
+
+
+def _pool_variable(container: dict[str, Any], asked: str) -> PoolVariable:
+    name, _, processes = asked.partition("/")
+    if processes and not (processes.isdecimal() and int(processes) > 0):
+        raise BadInput(
+            f"{asked!r} is no NAME/PROCESSES: {processes!r} is no number of processes",
+            fix=f"write {name}/2 where two processes of a task have a pool each",
+        )
+    variables = container.get("environment", [])
+    for index, one in enumerate(variables):
+        if one.get("name") == name:
+            value = str(one.get("value", ""))
+            if not (value.isdecimal() and int(value) > 0):
+                raise BadInput(
+                    f"{name} of the container {container.get('name')!r} is {value!r}, no number "
+                    "of connections",
+                    fix="name the variable with the most that may be open",
+                )
+            return PoolVariable(name, int(value), int(processes or 1), index)
+    there = ", ".join(str(one.get("name")) for one in variables) or "none"
+    raise BadInput(
+        f"the container {container.get('name')!r} has no variable {name!r} in its `environment`",
+        fix=f"it has {there}",
     )
 
 

@@ -8,7 +8,7 @@ from hikkoshi.fargate.limits import NOFILE_DEFAULT
 from hikkoshi.model.findings import Certainty
 from hikkoshi.tuning.choice import Answer, Choice, Edit, NotJudged
 from hikkoshi.tuning.measured import Measured
-from hikkoshi.tuning.present import Objective, Present
+from hikkoshi.tuning.present import Objective, PoolVariable, Present
 
 NOFILE, POOL = "ulimit nofile", "connection pool"
 
@@ -107,14 +107,38 @@ def decide_pool(measured: Measured, present: Present, objective: Objective, task
     )
     has_held = any(one.keeps(objective.p99_s, objective.errors) for one in measured.planned)
     certainty = Certainty.LIKELY if has_held and needed <= fits else Certainty.HINT
+    wanted = f"open {size}, idle {size}, lifetime {LIFETIME_S} s (idle {IDLE_LIFETIME_S} s)"
+    if present.pool is not None:
+        return _pool_by_variable(present, present.pool, size, fits, certainty, because)
     return Choice(
-        POOL,
-        None,
-        f"open {size}, idle {size}, lifetime {LIFETIME_S} s (idle {IDLE_LIFETIME_S} s)",
-        certainty,
-        because,
-        (),
-        _pool_advice(size, needed, fits, present),
+        POOL, None, wanted, certainty, because, (), _pool_advice(size, needed, fits, present)
+    )
+
+
+def _pool_by_variable(
+    present: Present,
+    pool: PoolVariable,
+    size: int,
+    fits: int,
+    certainty: Certainty,
+    because: tuple[str, ...],
+) -> Answer:
+    """The variable that the user named. One that is large enough and fits stays as it is."""
+    now = f"{pool.name} {pool.value}"
+    if size <= pool.of_a_task <= fits:
+        return Choice(POOL, now, now, certainty, because)
+    if pool.processes > fits:
+        return NotJudged(
+            POOL,
+            f"{pool.processes} processes a task need a connection each, and {fits} a task fit: "
+            "fewer processes, or a larger max_connections",
+        )
+    value = max(1, size // pool.processes)
+    base = ("containerDefinitions", present.container_index, "environment", pool.index, "value")
+    if pool.processes > 1:
+        because += (f"{size} a task / {pool.processes} processes = {value} each",)
+    return Choice(
+        POOL, now, f"{pool.name} {value}", certainty, because, (Edit("task", base, str(value)),)
     )
 
 
@@ -148,5 +172,8 @@ def _pool_advice(size: int, needed: int, fits: int, present: Present) -> tuple[s
         )
     if present.pool_variables:
         names = ", ".join(present.pool_variables)
-        advice.append(f"The task definition has {names}: it may be set there.")
+        advice.append(
+            f"The task definition has {names}: `--pool-variable NAME[/PROCESSES]` says which is "
+            "the most open in each process, and puts the number there."
+        )
     return tuple(advice)
