@@ -85,12 +85,15 @@ def _targets(place: Place, service: dict[str, Any]) -> str | None:
     for balancer in service.get("loadBalancers", []):
         if "targetGroupArn" not in balancer:
             continue
-        found = calling(
-            "elbv2:DescribeTargetHealth",
-            elb.describe_target_health,
-            TargetGroupArn=balancer["targetGroupArn"],
-        )["TargetHealthDescriptions"]
-        healthy = sum(t["TargetHealth"]["State"] == "healthy" for t in found)
+        # The tasks of a blue/green service are in one of two.
+        advanced = balancer.get("advancedConfiguration") or {}
+        groups = (balancer["targetGroupArn"], advanced.get("alternateTargetGroupArn"))
+        healthy = 0
+        for group in filter(None, groups):
+            found = calling(
+                "elbv2:DescribeTargetHealth", elb.describe_target_health, TargetGroupArn=group
+            )["TargetHealthDescriptions"]
+            healthy += sum(t["TargetHealth"]["State"] == "healthy" for t in found)
         if healthy < service["desiredCount"]:
             return f"{healthy} of {service['desiredCount']} targets are healthy"
     return None

@@ -132,16 +132,31 @@ def wait_settled(home: NewHome) -> None:
 def healthy_targets(home: NewHome) -> int:
     if home.balancer is None:
         return len(running_tasks(home))
+    return sum(_healthy_in(home, group) for group in target_groups(describe(home)))
+
+
+def _healthy_in(home: NewHome, group: str) -> int:
     elb = home.access.client("elbv2")
-    found = calling(
-        "elbv2:DescribeTargetHealth",
-        elb.describe_target_health,
-        TargetGroupArn=home.balancer.target_group_arn,
-    )["TargetHealthDescriptions"]
+    found = calling("elbv2:DescribeTargetHealth", elb.describe_target_health, TargetGroupArn=group)[
+        "TargetHealthDescriptions"
+    ]
     return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
+
+
+def target_groups(service: dict[str, Any]) -> list[str]:
+    """ARNs: all that its tasks may be in. A blue/green service has two, and one of them is empty
+    once a deployment is over."""
+    found = []
+    for balancer in service.get("loadBalancers", []):
+        advanced = balancer.get("advancedConfiguration") or {}
+        groups = (balancer.get("targetGroupArn"), advanced.get("alternateTargetGroupArn"))
+        found += [str(group) for group in groups if group]
+    return found
 
 
 def is_whole(home: NewHome) -> bool:
     """Steady, with every desired task behind the load balancer and healthy there."""
     service = describe(home)
-    return is_steady(service) and healthy_targets(home) >= service["desiredCount"]
+    if not is_steady(service):
+        return False
+    return healthy_targets(home) >= int(service["desiredCount"])
