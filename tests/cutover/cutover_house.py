@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "elb"))
 from elb_house import QUICK, Backend, HostGround, KeptNames, KeptRows
 from zygote import Command, Zygote
 
+from hikkoshi.model.cutover_mark import TAG
 from hikkoshi.region.elb.service import ElbService
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.front.fallback import MotoFallback
@@ -121,7 +122,13 @@ class Sides:
             DefaultActions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
         )
 
+    def marks(self) -> list[str]:
+        """What the tags say of a cutover, of both groups."""
+        found = self.elb.describe_tags(ResourceArns=[self.old, self.new])["TagDescriptions"]
+        return [t["Value"] for each in found for t in each["Tags"] if t["Key"] == TAG]
+
     def as_it_was(self) -> None:
+        self.elb.remove_tags(ResourceArns=[self.old, self.new], TagKeys=[TAG])
         self.elb.modify_listener(
             ListenerArn=self.listener,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.old}],

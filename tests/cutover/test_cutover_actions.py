@@ -67,7 +67,7 @@ def test_the_weights_are_the_per_cent_and_the_rest_stays(original, percent):
 def test_the_original_is_not_altered():
     before = repr(STICKY)
     with_weights(STICKY, OLD, NEW, 30)
-    only_to(STICKY, NEW)
+    only_to(STICKY, OLD, NEW)
     to_ask(STICKY)
     assert repr(STICKY) == before
 
@@ -87,8 +87,8 @@ def test_the_same_in_another_spelling_is_the_same():
 
 
 def test_all_for_the_new_side():
-    assert weights_of(only_to(STICKY, NEW)) == {NEW: 1}
-    assert stickiness_of(only_to(STICKY, NEW)) == 60
+    assert weights_of(only_to(STICKY, OLD, NEW)) == {NEW: 1}
+    assert stickiness_of(only_to(STICKY, OLD, NEW)) == 60
 
 
 def test_it_is_said_in_one_line():

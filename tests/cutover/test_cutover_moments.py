@@ -45,16 +45,16 @@ class Scene:
 
 
 SCENES = (
-    Scene("start", (), STEPS, 40),
-    Scene("start, held", (), HELD, 30, "hold"),
-    Scene("start, told to advance", (), HELD, 30, "advance"),
-    Scene("start, told to go back", (), HELD, 26, "back"),
+    Scene("start", (), STEPS, 44),
+    Scene("start, held", (), HELD, 34, "hold"),
+    Scene("start, told to advance", (), HELD, 34, "advance"),
+    Scene("start, told to go back", (), HELD, 30, "back"),
     Scene("advance", (RESTING,), ("advance",), 10),
-    Scene("back while it rests", (RESTING,), ("back",), 3),
-    Scene("back after the cutover", (WHOLE,), ("back",), 3),
-    Scene("finish", (WHOLE,), ("finish", "--warm", "0"), 3),
+    Scene("back while it rests", (RESTING,), ("back",), 5),
+    Scene("back after the cutover", (WHOLE,), ("back",), 5),
+    Scene("finish", (WHOLE,), ("finish", "--warm", "0"), 5),
 )
-FIRST_STEP = 17
+FIRST_STEP = 21
 """By this call of a start the first step is set: the checklist takes some ten."""
 
 

@@ -113,6 +113,11 @@ def _watch_options(command: Command) -> Command:
     "stack.",
 )
 @click.option("--despite-checklist", is_flag=True, help="Start though an item is WRONG.")
+@click.option(
+    "--no-mark",
+    is_flag=True,
+    help="Without the tag on both target groups that keeps blue/green deploys of others away.",
+)
 @_watch_options
 def start(
     directory: Path,
@@ -133,6 +138,7 @@ def start(
     stepwise: bool,
     dead_man: str | None,
     despite_checklist: bool,
+    no_mark: bool,
     synthetic: Path | None,
     base_url: str | None,
 ) -> int:
@@ -155,6 +161,7 @@ def start(
     )
     access = reach(is_local, profile, region, directory)
     work = Work(directory, access, as_json)
+    work.is_marking = not no_mark
     with work.moving():
         where = aim(access, directory, new=new, old=old, listener=listener, rule=rule)
         plan = work.with_tests(plan, where, synthetic)
@@ -185,6 +192,8 @@ def advance(
         with contextlib.suppress(BadInput):
             where = aim(work.access, directory, known=state.place)
         mover = work.mover(where, synthetic, base_url)
+        # While it rests a refusal need not send it back.
+        mover.need_alone()
         with work.carried_through(mover):
             mover.next_step()
             mover.run()
@@ -242,7 +251,8 @@ def break_off(work: Work, *, force: bool, leave: bool, was_told: bool) -> None:
         if not was_told:
             raise BadInput("no cutover is under way here", fix="`hikkoshi cutover status` shows it")
     elif leave:
-        work.journal.append("back", why="the rule was left as someone else has made it")
+        assert state.place is not None
+        work.plain_mover(state.place).leave()
     else:
         assert state.place is not None
         work.plain_mover(state.place).go_back("as asked", is_forced=force)

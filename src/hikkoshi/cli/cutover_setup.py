@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hikkoshi.aws.access import Access, calling
+from hikkoshi.aws.marks import Marks
 from hikkoshi.base.errors import BadInput
 from hikkoshi.cli.where import LOCAL_REGION, place
-from hikkoshi.cutover.place import Place, find_group, find_place
+from hikkoshi.cutover.beside import need_unmarked
+from hikkoshi.cutover.place import Place, find_group, find_place, serving_group
 from hikkoshi.model.project import Project
 from hikkoshi.project.documents import read_document
 from hikkoshi.project.load import load_project
+from hikkoshi.ship.home import Home
+from hikkoshi.ship.reading import ECSPRESSO, read_home
 from hikkoshi.synthetic.reading import load_tests
 from hikkoshi.synthetic.run import State, run
+from hikkoshi.trials.alternate import find_alternate, has_alternate
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,19 @@ def aim(
 ) -> Where:
     """known: the place, if it is no longer in question. BadInput says what is to be named."""
     project = load_project(directory) if (directory / "hikkoshi.yaml").exists() else None
+    home = _foreign_home(access, directory) if project is None else None
     found = known
     if found is None:
-        group = _new_group(access, project, new)
+        group = _new_group(access, project, home, new)
         former = find_group(access, old) if old else None
-        found = find_place(access, group, former, listener=listener, rule=rule)
+        try:
+            found = find_place(access, group, former, listener=listener, rule=rule)
+        except BadInput:
+            # The rule may be shared because another cutover shares it just now.
+            need_unmarked(Marks(access, [group, *([former] if former else [])]))
+            raise
+    if home is not None:
+        return Where(found, home.service or None, _cluster(access, home.cluster), None)
     if project is None:
         return Where(found, None, None, None)
     settings = project.settings
@@ -78,21 +92,42 @@ def aim(
     return Where(found, project.service, _cluster(access, settings.cluster), tests)
 
 
-def _new_group(access: Access, project: Project | None, named: str | None) -> str:
+def _foreign_home(access: Access, directory: Path) -> Home | None:
+    """Of a project in ecspresso's files; None if there are none."""
+    if not any((directory / name).exists() for name in ECSPRESSO):
+        return None
+    return read_home(directory, os.environ, lambda: access)
+
+
+def _new_group(
+    access: Access, project: Project | None, home: Home | None, named: str | None
+) -> str:
     if named is not None:
         return find_group(access, named)
+    if home is not None:
+        return _named_by(access, home.service_definition or {})
     if project is None:
         raise BadInput(
             "there is no hikkoshi.yaml here to say which target group is the new side",
             fix="name it: --to GROUP, or name the project's directory",
         )
-    balancers = project.service_definition.get("loadBalancers") or []
-    # In a local region the group was made by name, with an ARN of the region's own.
-    if access.is_local and project.settings.load_balancer is not None:
-        return find_group(access, project.settings.load_balancer.target_group)
+    settings = project.settings.load_balancer
+    if access.is_local and settings is not None:
+        # In a local region the groups were made by name, with ARNs of the region's own.
+        balancer = {"targetGroupArn": find_group(access, settings.target_group)}
+        alternate = find_alternate(access, settings)
+        if alternate is not None and has_alternate(project.service_definition):
+            advanced = {"alternateTargetGroupArn": alternate.target_group}
+            return serving_group(access, {**balancer, "advancedConfiguration": advanced})
+        return balancer["targetGroupArn"]
+    return _named_by(access, project.service_definition)
+
+
+def _named_by(access: Access, service: Mapping[str, Any]) -> str:
+    balancers = service.get("loadBalancers") or []
     if not balancers or "targetGroupArn" not in balancers[0]:
         raise BadInput("the service definition names no target group", fix="give --to GROUP")
-    return str(balancers[0]["targetGroupArn"])
+    return serving_group(access, balancers[0])
 
 
 def _cluster(access: Access, name: str) -> str | None:

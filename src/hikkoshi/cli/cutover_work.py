@@ -17,6 +17,14 @@ from hikkoshi.base.errors import BadInput, CannotRun
 from hikkoshi.cli.cutover_setup import Where, synthetic_run
 from hikkoshi.cli.cutover_view import View, document, print_json
 from hikkoshi.cli.places import OWN_DIRECTORY
+from hikkoshi.cutover.beside import (
+    NO_SIGN,
+    Beside,
+    Sign,
+    TagSign,
+    look_beside,
+    nothing_beside,
+)
 from hikkoshi.cutover.checklist import Checked, Item, check, gather
 from hikkoshi.cutover.dead_man import NO_CLOCK, Clock, DeadMansClock, find_home
 from hikkoshi.cutover.journal import Journal
@@ -40,6 +48,8 @@ class Work:
         self._as_json = as_json
         self._checklist: tuple[Item, ...] = ()
         self._clock: Clock | None = None
+        self.is_marking = True
+        """Whether a cutover that begins tells others of itself by a tag."""
         self.view = View(as_json)
         self.journal = Journal(directory / OWN_DIRECTORY / "cutover")
 
@@ -125,7 +135,27 @@ class Work:
         pace = Pace.of(self.access)
         sight = Metrics(self.access, at, pace)
         rule, rounds = Rule(self.access, at), Rounds(None, 1)
-        return Mover(rule, sight, self.journal, pace, rounds, clock=self.clock())
+        return Mover(
+            rule, sight, self.journal, pace, rounds, clock=self.clock(), sign=self._sign(at)
+        )
+
+    def _sign(self, at: Place) -> Sign:
+        """Of the cutover that is under way; else of the one that is about to begin."""
+        state = self.journal.state()
+        is_shown = self.is_marking if state.is_over else state.is_marked
+        return TagSign(self.access, at) if is_shown else NO_SIGN
+
+    def _beside(self, service: tuple[str, str] | None) -> Beside:
+        return nothing_beside if service is None else look_beside(self.access, *service)
+
+    def _service(self, where: Where) -> tuple[str, str] | None:
+        """Cluster and name: of the cutover that is under way, else as the project has them."""
+        state = self.journal.state()
+        if not state.is_over:
+            return state.service
+        if where.cluster is None or where.service is None:
+            return None
+        return where.cluster, where.service
 
     def mover(self, where: Where, synthetic: Path | None, base_url: str | None) -> Mover:
         pace = Pace.of(self.access)
@@ -138,6 +168,8 @@ class Work:
             Rounds(run, pace.tests_every_s),
             self.view.tick,
             clock=self.clock(),
+            sign=self._sign(where.place),
+            beside=self._beside(self._service(where)),
         )
 
     def with_tests(self, plan: Plan, where: Where, synthetic: Path | None) -> Plan:
@@ -168,7 +200,12 @@ class Work:
                 fix="`hikkoshi cutover advance`, `back` or `finish` it first",
             )
         rule = Rule(self.access, where.place)
-        self._checklist = check(gather(self.access, where.place, rule.read(), where.cluster))
+        mover, service = self.mover(where, synthetic, base_url), self._service(where)
+        mover.need_free()
+        facts = gather(
+            self.access, where.place, rule.read(), where.cluster, service[1] if service else None
+        )
+        self._checklist = check(facts)
         self.view.checklist(self._checklist)
         wrong = [item for item in self._checklist if item.state is Checked.WRONG]
         if wrong and not despite_checklist:
@@ -177,9 +214,8 @@ class Work:
                 "was moved",
                 fix="put it right, or give --despite-checklist",
             )
-        mover = self.mover(where, synthetic, base_url)
         with self.carried_through(mover):
-            mover.begin(plan, is_stepwise=is_stepwise)
+            mover.begin(plan, is_stepwise=is_stepwise, service=service)
             self._save_checklist()
             self.view.begins(where.service or "a service", self.journal.state())
             mover.show_new_side(deadline_s=300.0)

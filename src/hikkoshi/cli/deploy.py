@@ -11,10 +11,13 @@ import click
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.base.units import parse_duration
+from hikkoshi.cli.places import OWN_DIRECTORY
 from hikkoshi.cli.service import EXITS, Opened, Shown, finish, opened, service_options, warn
+from hikkoshi.cutover.journal import Journal
 from hikkoshi.ship import codedeploy, codedeploying
 from hikkoshi.ship import rollback as rolling
 from hikkoshi.ship.audit import Audit
+from hikkoshi.ship.beside import KnownHere, refuse_beside_a_cutover
 from hikkoshi.ship.calls import primary, short
 from hikkoshi.ship.codedeploying import CodeDeploy
 from hikkoshi.ship.deploy import Deployer, Options
@@ -108,10 +111,22 @@ def deploy(
         return
     with contextlib.closing(Shown()) as shown:
         deployer = Deployer(
-            found.calls, found.home, options, shown, found.audit(audit_log_group), found.every_s
-        )
+            found.calls, found.home, options, shown, found.audit(audit_log_group), found.every_s,
+            _cutover_here(found),
+        )  # fmt: skip
         outcome = deployer.run()
     finish(outcome, as_json, "deploy")
+
+
+def _cutover_here(found: Opened) -> KnownHere:
+    """The cutover of which this project's own journal tells."""
+
+    def look() -> str | None:
+        journal = Journal(found.home.directory / OWN_DIRECTORY / "cutover")
+        phase = journal.state().phase.value
+        return None if journal.state().is_over else f"the cutover of this project is {phase}"
+
+    return look
 
 
 @click.command(epilog=EXITS)
@@ -176,6 +191,8 @@ def rollback(
             click.echo(json.dumps({"from": now, "to": short(target.task_definition)}))
         return
     with contextlib.closing(Shown()) as shown:
+        if not target.stops:
+            refuse_beside_a_cutover(found.access, service, _cutover_here(found), shown.say)
         outcome = rolling.roll_back(
             found.calls, service, target, shown, found.audit(audit_log_group), found.every_s,
             _seconds(timeout, found.home.timeout_s), not no_wait,

@@ -28,6 +28,11 @@ def weights_of(actions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {group["TargetGroupArn"]: int(group.get("Weight", 1)) for group in groups}
 
 
+def shared_by(actions: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The target groups that get any of what is forwarded."""
+    return {group for group, weight in weights_of(actions).items() if weight}
+
+
 def stickiness_of(actions: Sequence[Mapping[str, Any]]) -> int | None:
     """Seconds for which a client stays with a target group; None: it does not."""
     forward = forward_of(actions) or {}
@@ -39,7 +44,8 @@ def with_weights(
     original: Sequence[Mapping[str, Any]], old: str, new: str, percent: int
 ) -> Actions:
     """The original actions with `percent` of what is forwarded for the new group and the rest for
-    the old one. Group stickiness and whatever comes before (authentication) stay."""
+    the old one. Group stickiness, what comes before (authentication) and groups that get nothing
+    (ECS wants both of a blue/green service's in its rule) stay."""
     if not 0 <= percent <= 100:
         raise ValueError(f"{percent} %")
     changed = to_ask(original)
@@ -49,22 +55,35 @@ def with_weights(
             config["TargetGroups"] = [
                 {"TargetGroupArn": old, "Weight": 100 - percent},
                 {"TargetGroupArn": new, "Weight": percent},
+                *_idle_beside(action, old, new),
             ]
             action["ForwardConfig"] = config
             action.pop("TargetGroupArn", None)
     return changed
 
 
-def only_to(original: Sequence[Mapping[str, Any]], new: str) -> Actions:
-    """The original actions with everything that is forwarded for the new group alone."""
+def only_to(original: Sequence[Mapping[str, Any]], old: str, new: str) -> Actions:
+    """The original actions with all that is forwarded for the new group, and without the old."""
     changed = to_ask(original)
     for action in changed:
         if action["Type"] == "forward":
             config = dict(action.get("ForwardConfig") or {})
-            config["TargetGroups"] = [{"TargetGroupArn": new, "Weight": 1}]
+            config["TargetGroups"] = [
+                {"TargetGroupArn": new, "Weight": 1},
+                *_idle_beside(action, old, new),
+            ]
             action["ForwardConfig"] = config
             action.pop("TargetGroupArn", None)
     return changed
+
+
+def _idle_beside(action: Mapping[str, Any], old: str, new: str) -> list[dict[str, Any]]:
+    groups = (action.get("ForwardConfig") or {}).get("TargetGroups") or []
+    return [
+        {"TargetGroupArn": each["TargetGroupArn"], "Weight": 0}
+        for each in groups
+        if each["TargetGroupArn"] not in (old, new)
+    ]
 
 
 def to_ask(described: Sequence[Mapping[str, Any]]) -> Actions:

@@ -42,10 +42,16 @@ class Facts:
     """Targets of the new side that the load balancer does not check, since nothing leads there."""
     schedules: tuple[str, ...] | None
     """Names of EventBridge rules whose target is the new side's cluster."""
+    service: str | None = None
+    """The new side's, if it is known; then no deployment of it shifts traffic."""
 
 
-def gather(access: Access, place: Place, actions: Actions, cluster_arn: str | None) -> Facts:
-    """Raises AwsRefused where ELBv2 does not answer; others may refuse."""
+def gather(
+    access: Access, place: Place, actions: Actions, cluster_arn: str | None,
+    service: str | None = None,
+) -> Facts:  # fmt: skip
+    """Raises AwsRefused where ELBv2 does not answer; others may refuse. service: the new side's,
+    of which no deployment shifts traffic (Mover.need_alone)."""
     elb = access.client("elbv2")
 
     def of_group(arn: str) -> dict[str, str]:
@@ -82,6 +88,7 @@ def gather(access: Access, place: Place, actions: Actions, cluster_arn: str | No
         {arn: count(arn, "healthy") for arn in (place.old, place.new)},
         count(place.new, "unused"),
         _schedules(access, cluster_arn),
+        service,
     )
 
 
@@ -102,6 +109,7 @@ def check(facts: Facts) -> tuple[Item, ...]:
     """Pure: every item, in the order in which it is thought of."""
     checks: tuple[tuple[str, Callable[[Facts], tuple[Checked, str]]], ...] = (
         ("healthy targets", _healthy),
+        ("deployments beside it", _beside),
         ("sessions and stickiness", _sessions),
         ("connection draining", _draining),
         ("long-lived connections", _long_lived),
@@ -124,6 +132,15 @@ def _healthy(facts: Facts) -> tuple[Checked, str]:
     if not old:
         return Checked.WRONG, f"{name_of(facts.place.old)} has no healthy target to go back to"
     return Checked.OK, f"{new} on the new side, {old} on the old side"
+
+
+def _beside(facts: Facts) -> tuple[Checked, str]:
+    if facts.service is None:
+        return Checked.NOT_CHECKED, (
+            "no hikkoshi.yaml names the new side's service: see that no blue/green deployment of "
+            "it is under way, and begin none"
+        )
+    return Checked.OK, f"none of {facts.service} shifts traffic"
 
 
 def _sessions(facts: Facts) -> tuple[Checked, str]:

@@ -45,7 +45,7 @@ class Journal:
     def append(self, event: str, **fields: Any) -> None:
         """On the disk when this returns. Raises CannotRun if it cannot be: nothing is then done."""
         assert self.file is not None
-        line = {"t": time.time(), "event": event, "by": _who(), **fields}
+        line = {"t": time.time(), "event": event, "by": whoami(), **fields}
         data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
         try:
             with self.file.open("ab") as sink:
@@ -122,7 +122,8 @@ class Journal:
             return None
 
 
-def _who() -> str:
+def whoami() -> str:
+    """`user@host`."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):

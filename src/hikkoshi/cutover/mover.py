@@ -17,9 +17,16 @@ from hikkoshi.base.signals import signals_wait
 from hikkoshi.base.units import format_duration
 from hikkoshi.cutover import actions as acts
 from hikkoshi.cutover.actions import Actions
+from hikkoshi.cutover.beside import (
+    NO_SIGN,
+    Beside,
+    DeploymentInTheWay,
+    Sign,
+    nothing_beside,
+)
 from hikkoshi.cutover.dead_man import NO_CLOCK, Clock
 from hikkoshi.cutover.deciding import decide
-from hikkoshi.cutover.journal import Journal
+from hikkoshi.cutover.journal import Journal, whoami
 from hikkoshi.cutover.judging import LEAST_FOR_P99
 from hikkoshi.cutover.metrics import Pace
 from hikkoshi.cutover.place import Place
@@ -71,6 +78,8 @@ class Mover:
         rounds: Rounds,
         tell: Tell = lambda state, snapshot, decision: None,
         clock: Clock = NO_CLOCK,
+        sign: Sign = NO_SIGN,
+        beside: Beside = nothing_beside,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -81,19 +90,25 @@ class Mover:
         self._rounds = rounds
         self._tell = tell
         self._clock = clock
+        self._sign = sign
+        self._beside = beside
         self._now = now
         self._pause = pause
         self._asked: Asked | None = None
         self._unwritten: CannotRun | None = None
 
-    def begin(self, plan: Plan, *, is_stepwise: bool = False) -> None:
-        """Write down what there is, before anything is changed."""
+    def begin(
+        self, plan: Plan, *, is_stepwise: bool = False, service: tuple[str, str] | None = None
+    ) -> None:
+        """Write down what there is, before anything is changed. service: cluster and name of the
+        new side's. CannotRun if a deployment of it, or another cutover, is under way."""
         live = self._rule.read()
         place = self._rule.place
-        if set(acts.weights_of(live)) - {place.new} != {place.old}:
+        if acts.shared_by(live) - {place.new} != {place.old}:
             raise ChangedMeanwhile(
                 f"the rule does not forward to {acts.name_of(place.old)} alone: {acts.say(live)}"
             )
+        self.need_free()
         self._journal.begin()
         self._journal.append(
             "begun",
@@ -102,7 +117,12 @@ class Mover:
             stepwise=is_stepwise,
             actions=live,
             clock=dataclasses.asdict(self._clock.home) if self._clock.home else None,
+            service=service,
+            marked=self._sign.is_shown,
         )
+        self._sign.show(self._journal.id, whoami())
+        # Again: a deploy may have looked for the sign before it was there.
+        self.need_alone()
         self._clock.start(self._journal.id, place, live)
 
     @contextlib.contextmanager
@@ -140,6 +160,7 @@ class Mover:
         """Set the weights of the step after the one that is set."""
         state = self._journal.state()
         assert state.plan is not None
+        self.need_alone()
         if state.phase is Phase.RESTING:
             # From here on somebody must watch: a kill between this and the watch is no rest.
             self._journal.append("watching")
@@ -196,6 +217,7 @@ class Mover:
             self._clock.stop(self._journal.id)
             self._journal.append("resting", why=decision.why)
             return True
+        self.need_alone()
         self._set(self._journal.state(), decision.percent, snapshot.step + 1)
         return False
 
@@ -238,6 +260,17 @@ class Mover:
         if not state.expects(live):
             raise changed(self._rule, state, live)
 
+    def need_free(self) -> None:
+        """CannotRun if another cutover, or a deployment that shifts traffic, is under way."""
+        self._sign.need_free()
+        self.need_alone()
+
+    def need_alone(self) -> None:
+        """CannotRun if a deployment of the service shifts traffic."""
+        words = self._beside()
+        if words is not None:
+            raise DeploymentInTheWay(words)
+
     def go_back(self, why: str, *, is_forced: bool = False) -> None:
         """All traffic to where it was before the cutover began: the rule as it was, to the letter.
 
@@ -254,6 +287,8 @@ class Mover:
             # If it cannot be stopped it goes off later, and finds that there is nothing to do.
             with contextlib.suppress(AwsRefused):
                 self._clock.stop(self._journal.id)
+            with contextlib.suppress(AwsRefused):
+                self._sign.take_away(self._journal.id)
             self._note("back", why=why)
         if self._unwritten is not None:
             raise CannotRun(
@@ -310,11 +345,19 @@ class Mover:
         state = self._journal.state()
         assert state.place is not None
         self._need_ours(state)
-        wanted = acts.only_to(state.original, state.place.new)
+        wanted = acts.only_to(state.original, state.place.old, state.place.new)
         self._journal.append("setting", percent=100, actions=wanted)
         self._rule.write(wanted)
         self._journal.append("set", percent=100, step=state.step)
+        with contextlib.suppress(AwsRefused):
+            self._sign.take_away(self._journal.id)
         self._journal.append("finished")
+
+    def leave(self) -> None:
+        """The rule stays as someone else has made it, and the cutover is over."""
+        with contextlib.suppress(AwsRefused):
+            self._sign.take_away(self._journal.id)
+        self._journal.append("back", why="the rule was left as someone else has made it")
 
 
 def changed(rule: RuleToMove, state: State, live: Actions) -> ChangedMeanwhile:

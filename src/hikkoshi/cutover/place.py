@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.aws.access import Access, calling, urgently
 from hikkoshi.base.errors import BadInput
-from hikkoshi.cutover.actions import Actions, name_of, to_ask, weights_of
+from hikkoshi.cutover.actions import Actions, name_of, shared_by, to_ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +105,37 @@ def find_group(access: Access, named: str) -> str:
     return str(found["TargetGroups"][0]["TargetGroupArn"])
 
 
+def serving_group(access: Access, balancer: Mapping[str, Any]) -> str:
+    """Of one of a service's `loadBalancers`: the target group that its tasks are in. ECS changes
+    over between the two of a blue/green service; where neither has targets it is the first."""
+    first = str(balancer["targetGroupArn"])
+    other = (balancer.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
+    if not other:
+        return first
+    elb = access.client("elbv2")
+
+    def count(arn: str) -> int:
+        found = calling(
+            "elbv2:DescribeTargetHealth", elb.describe_target_health, TargetGroupArn=arn
+        )["TargetHealthDescriptions"]
+        return sum(each["TargetHealth"]["State"] != "draining" for each in found)
+
+    return str(other) if count(str(other)) > count(first) else first
+
+
 def find_place(
     access: Access, new: str, old: str | None, *, listener: str | None, rule: str | None
 ) -> Place:
-    """The one rule that forwards to the old group alone (or has the new one beside it, at 0).
+    """The one rule that forwards to the old group alone (or has others beside it, at 0).
 
     old None: whatever the rule forwards to. BadInput if there is none, or a choice."""
     candidates = []
     for each in _rules(access, listener):
         if rule is not None and each.rule_arn != rule:
             continue
-        weights = {arn: w for arn, w in weights_of(each.actions).items() if arn != new}
-        has_new_at_0 = weights_of(each.actions).get(new, 0) == 0
-        if len(weights) == 1 and has_new_at_0 and (old is None or old in weights):
-            candidates.append((each, next(iter(weights))))
+        shared = shared_by(each.actions)
+        if len(shared) == 1 and new not in shared and (old is None or old in shared):
+            candidates.append((each, next(iter(shared))))
     if len(candidates) == 1:
         found, forwards_to = candidates[0]
         return Place(found.load_balancer, found.listener, found.rule_arn, forwards_to, new)

@@ -54,6 +54,10 @@ class State:
     reference: Side = Side()
     clock: ClockHome | None = None
     """Where the account's own clock of this cutover is, if it has one."""
+    service: tuple[str, str] | None = None
+    """Cluster and name of the new side's service, where they are known."""
+    is_marked: bool = False
+    """Whether both target groups have its mark."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -95,6 +99,8 @@ def _after(state: State, event: Mapping[str, Any]) -> State:
             t_begun=t,
             t_set=t,
             clock=ClockHome(**event["clock"]) if event.get("clock") else None,
+            service=tuple(event["service"]) if event.get("service") else None,
+            is_marked=bool(event.get("marked")),
         )
     if kind == "setting":
         unsure = (*state.unsure, event["actions"])

@@ -15,6 +15,7 @@ from hikkoshi.project.aws_shapes import input_shape
 from hikkoshi.ship import blue_green, codedeploy, codedeploying, lock
 from hikkoshi.ship import canary as canaries
 from hikkoshi.ship.audit import Audit
+from hikkoshi.ship.beside import KnownHere, refuse_beside_a_cutover, shifts_weights
 from hikkoshi.ship.calls import Calls, primary, short
 from hikkoshi.ship.codedeploying import CodeDeploy
 from hikkoshi.ship.deployments import find_record, registered, stop_deployment
@@ -51,6 +52,7 @@ class Deployer:
     show: Show
     audit: Audit
     every_s: float
+    cutover_here: KnownHere = lambda: None
     _watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,7 @@ class Deployer:
                     )
                 )  # fmt: skip
                 self._refuse_if_changed(live)
+            self._refuse_beside_a_cutover(live)
             return self._change(live, deadline)
 
     def _take_left_canaries_away(self, live: Live) -> None:
@@ -148,6 +151,11 @@ class Deployer:
                     f"(live: {live.service.get(name)!r})",
                     fix="set it back, or delete the service and deploy again",
                 )
+
+    def _refuse_beside_a_cutover(self, live: Live) -> None:
+        refuse_beside_a_cutover(
+            self.calls.access, live.wanted(self.home), self.cutover_here, self.show.say
+        )
 
     def _refuse_if_changed(self, live: Live) -> None:
         """Someone else's change between the look and the lock."""
@@ -244,9 +252,21 @@ class Deployer:
             return self._outcome(State.SUCCEEDED, "sent; not waited for", front)
         if begins:
             self.show.say(f"deployment {front['id']} of {short(front['taskDefinition'])} began")
+            self._give_way_to_a_cutover(live, ours)
             return self._finish(live, ours, front, deadline)
         ended = self._watcher.wait_stable(deadline)
         return self._end(ended, front)
+
+    def _give_way_to_a_cutover(self, live: Live, ours: Ours) -> None:
+        """One that was marked between the look and the update: it has seen no deployment, and this
+        one has shifted nothing yet, so this one is stopped."""
+        if shifts_weights(live.wanted(self.home)) is None:
+            return
+        try:
+            self._refuse_beside_a_cutover(live)
+        except CannotRun:
+            stop_deployment(self.calls, ours)
+            raise
 
     def _definition(self, live: Live) -> str:
         """The task definition to deploy: the live one, the family's newest if it is the same

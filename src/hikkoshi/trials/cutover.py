@@ -15,7 +15,7 @@ from hikkoshi.base.units import format_duration
 from hikkoshi.cutover.journal import Journal
 from hikkoshi.cutover.metrics import Metrics, Pace
 from hikkoshi.cutover.mover import Mover
-from hikkoshi.cutover.place import Place, Rule
+from hikkoshi.cutover.place import Place, Rule, serving_group
 from hikkoshi.cutover.rounds import Rounds
 from hikkoshi.cutover.state import Phase, State
 from hikkoshi.cutover.values import Asked, Limits, Plan
@@ -25,7 +25,7 @@ from hikkoshi.trials import measures
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.old_instances import OldInstances, find_old_home
 from hikkoshi.trials.sending import Sending, planned_rate, send
-from hikkoshi.trials.watch import running_tasks
+from hikkoshi.trials.watch import describe, running_tasks
 
 NAME = "cutover"
 TITLE = "the cutover from the old home, forwards and back"
@@ -69,7 +69,7 @@ def try_cutover(context: Context) -> TrialResult:
             old.listener,
             None,
             old.group,
-            context.home.balancer.target_group_arn,
+            serving_group(context.home.access, describe(context.home)["loadBalancers"][0]),
         )
         deadline_s = 2 * context.pace.deploy_deadline_s
         rate = rate_of(context, found[0])

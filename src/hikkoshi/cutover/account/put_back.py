@@ -66,4 +66,6 @@ def meaning(actions: Any) -> list[Any]:
 
 def is_a_cutovers(actions: Any, old: str, new: str) -> bool:
     forwards = [weights(action) for action in actions if action["Type"] == "forward"]
-    return len(forwards) == 1 and set(forwards[0]) == {old, new}
+    if len(forwards) != 1 or not {old, new} <= set(forwards[0]):
+        return False
+    return all(w == 0 for group, w in forwards[0].items() if group not in (old, new))
