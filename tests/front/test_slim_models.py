@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import sys
 
 import botocore.session
 from botocore.loaders import Loader
 
-from hikkoshi.region.front.slim_models import SlimFileLoader, without_documentation
+from hikkoshi.region.front.fallback import _shared
+from hikkoshi.region.front.slim_models import (
+    SlimFileLoader,
+    available_regions,
+    without_documentation,
+)
 
 
 def test_only_text_goes() -> None:
     model = {
-        "documentation": "<p>prose</p>",
+        "documentation": '<p>prose, {"documentation": "quoted"} \\\\</p>',
+        "title": '"documentation": "of nothing"',
         "shapes": {
             "Plan": {
                 "type": "structure",
@@ -22,8 +30,9 @@ def test_only_text_goes() -> None:
             }
         },
     }
-    assert without_documentation(model) == {
+    assert json.loads(without_documentation(json.dumps(model).encode())) == {
         "documentation": "",
+        "title": '"documentation": "of nothing"',
         "shapes": {
             "Plan": {
                 "type": "structure",
@@ -37,9 +46,18 @@ def test_only_text_goes() -> None:
 def test_a_slim_model_says_the_same_but_for_its_prose() -> None:
     whole = Loader().load_service_model("ecs", "service-2")
     slim = Loader(file_loader=SlimFileLoader()).load_service_model("ecs", "service-2")
-    assert slim == without_documentation(whole)
+    assert slim == json.loads(without_documentation(json.dumps(whole).encode()))
     assert slim["operations"].keys() == whole["operations"].keys()
     assert slim["operations"]["RunTask"]["documentation"] == ""
+
+
+def test_regions_are_those_that_botocore_names() -> None:
+    session = botocore.session.Session()
+    for service in ("ec2", "elbv2", "iam", "nobody", "s3"):
+        for partition in ("aws", "aws-cn"):
+            known = session.get_available_regions(service, partition)
+            assert available_regions(session, service, partition) == known
+            assert known or service not in ("ec2", "elbv2", "s3")
 
 
 def test_clients_of_every_kind_can_be_made_of_slim_models() -> None:
@@ -67,3 +85,16 @@ def test_ec2_knows_what_its_own_region_offers() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.split() == ["True", "False", "moto.utilities.utils"]
+
+
+def test_instance_types_say_what_moto_says_of_them() -> None:
+    from moto.utilities.utils import load_resource, load_resource_as_bytes
+
+    path = "ec2/resources/instance_types.json"
+    shared = _shared(gzip.decompress(load_resource_as_bytes(f"{path}.gz")))
+    assert shared == load_resource(path)
+    by_name = list(shared)
+    assert any(
+        shared[a]["ProcessorInfo"] is shared[b]["ProcessorInfo"]
+        for a, b in zip(by_name, by_name[1:], strict=False)
+    )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hikkoshi.base.collection import no_collection
 from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
 from hikkoshi.region.boot import linux
 from hikkoshi.region.boot.context import RegionContext
@@ -148,7 +149,8 @@ def _run_region(inside: Inside) -> NoReturn:
     code = 1
     try:
         network = _lay_network()
-        main = find_entry_point(inside.entry_point)
+        with no_collection():
+            main = find_entry_point(inside.entry_point)
         # Not asyncio.run: it would wait, without end, for whatever a thread of a room is stuck in.
         asyncio.new_event_loop().run_until_complete(_serve(inside, main, network))
         code = 0
