@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import itertools
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -141,6 +142,14 @@ class Backend:
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def speak_tls(self, certificate: Path) -> None:
+        """certificate: a file of it and its key."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         path = handler.path

@@ -261,7 +261,7 @@ def test_weights_share_the_requests(house: House) -> None:
          "ValidationError", "At least two subnets"),
         ("create_load_balancer", {"Name": "x", "Subnets": ["subnet-a", "subnet-z"]},
          "SubnetNotFound", "subnet-z"),
-        ("create_load_balancer", {"Name": "x", "Type": "network", "Subnets": ["subnet-a"]},
+        ("create_load_balancer", {"Name": "x", "Type": "gateway", "Subnets": ["subnet-a"]},
          "NotImplementedException", NOT_HERE),
         ("create_target_group", {"Name": "x", "TargetType": "lambda"},
          "NotImplementedException", "target type lambda"),
@@ -300,7 +300,7 @@ def test_a_refused_listener_leaves_nothing_open(house: House) -> None:
     for arguments, code in (
         ({"Port": 8000}, "DuplicateListener"),
         ({"Port": 9, "Protocol": "HTTPS"}, "CertificateNotFound"),
-        ({"Port": 9, "Protocol": "GENEVE"}, "NotImplementedException"),
+        ({"Port": 9, "Protocol": "GENEVE"}, "ValidationError"),
         ({"Port": 9, "DefaultActions": forward("arn:nope")}, "TargetGroupNotFound"),
         ({"Port": 9, "DefaultActions": fixed(200, "x") * 2}, "InvalidLoadBalancerAction"),
         ({"Port": 9, "DefaultActions": fixed(300, "x")}, "ValidationError"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.answers import quoted
+from hikkoshi.region.elb.attributes import APPLICATION, HTTP_GROUP, defaults_of
 from hikkoshi.region.elb.backend import check_of
 from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.model import (
@@ -27,7 +28,6 @@ from hikkoshi.region.elb.model import (
     TargetGroup,
 )
 from hikkoshi.region.elb.target import ServerRow, Target, counters_of, judge, state_lines
-from hikkoshi.region.elb.terms import LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
 
 GOLDENS = Path(__file__).parent / "goldens"
 BALANCER = "arn:aws:elasticloadbalancing:r:1:loadbalancer/app/web/00b1"
@@ -45,7 +45,7 @@ def balancer(**attributes: str) -> LoadBalancer:
         vpc_id=None,
         security_groups=(),
         ip_address_type="ipv4",
-        attributes=LOAD_BALANCER_ATTRIBUTES | attributes,
+        attributes=defaults_of(APPLICATION) | attributes,
     )
 
 
@@ -60,7 +60,7 @@ def group(number: int, **attributes: str) -> TargetGroup:
         vpc_id=None,
         target_type="ip",
         health_check=HealthCheck("HTTP", "traffic-port", "/health", 30, 5, 5, 2, "200-299,301"),
-        attributes=TARGET_GROUP_ATTRIBUTES | attributes,
+        attributes=defaults_of(HTTP_GROUP) | attributes,
     )
 
 

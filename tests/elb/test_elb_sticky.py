@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import http.client
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,80 @@ def test_https_needs_a_certificate_that_there_is(https_house: House) -> None:
                 DefaultActions=[{"Type": "forward", "TargetGroupArn": house.create_group("app")}],
             )
         assert caught.value.response["Error"]["Code"] == "CertificateNotFound"
+
+
+def test_tls_of_a_network_load_balancer_ends_there_and_begins_anew(https_house: House) -> None:
+    """TLS from the client, with the protocol that the policy offers; TLS to the target, whose
+    certificate is nobody's."""
+    house, seen = https_house, []
+    files = house.ground.state / "target.pem"
+    files.write_text("".join(make_certificate("target")))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+                with context.wrap_socket(connection, server_side=True) as wrapped:
+                    wrapped.settimeout(20)
+                    seen.append(wrapped.recv(100))
+                    wrapped.sendall(b"by TLS")
+            except OSError:
+                # A health check by TCP connects and goes.
+                if listening.fileno() < 0:
+                    return
+
+    threading.Thread(target=serve, daemon=True).start()
+    balancer = house.client.create_load_balancer(
+        Name="net", Type="network", Subnets=["subnet-a", "subnet-c"]
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    group = house.client.create_target_group(
+        Name="tls", Protocol="TLS", Port=443, VpcId="vpc-1", TargetType="ip"
+    )["TargetGroups"][0]["TargetGroupArn"]
+    house.client.register_targets(
+        TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": listening.getsockname()[1]}]
+    )
+    listener = house.client.create_listener(
+        LoadBalancerArn=balancer, Protocol="TLS", Port=8443, AlpnPolicy=["HTTP2Preferred"],
+        Certificates=[{"CertificateArn": ARNS["one.example"]}],
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+    )["Listeners"][0]  # fmt: skip
+    assert (listener["Protocol"], listener["AlpnPolicy"]) == ("TLS", ["HTTP2Preferred"])
+    house.wait_for(group, healthy=1)
+    port = house.door(listener["ListenerArn"])
+    assert shown_to(port, "one.example") == "CN=one.example"
+    ours = ssl.create_default_context()
+    ours.check_hostname, ours.verify_mode = False, ssl.CERT_NONE
+    ours.set_alpn_protocols(["http/1.1", "h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        ours.wrap_socket(plain) as wrapped,
+    ):
+        assert wrapped.selected_alpn_protocol() == "h2"
+        wrapped.sendall(b"secret")
+        assert wrapped.recv(100) == b"by TLS"
+    assert b"secret" in seen
+    with pytest.raises(botocore.exceptions.ClientError, match="is not implemented by the local"):
+        house.client.modify_listener_attributes(
+            ListenerArn=listener["ListenerArn"],
+            Attributes=[{"Key": "tcp.idle_timeout.seconds", "Value": "60"}],
+        )
+    listening.close()
+
+
+def test_targets_and_health_checks_by_https(https_house: House, backends: MakeBackend) -> None:
+    house = https_house
+    backend = backends("safe")
+    files = house.ground.state / "target.pem"
+    files.write_text("".join(make_certificate("target")))
+    backend.speak_tls(files)
+    group = house.client.create_target_group(
+        Name="safe", Protocol="HTTPS", Port=443, VpcId="vpc-1", TargetType="ip",
+        HealthCheckProtocol="HTTPS", HealthCheckPath="/health",
+    )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+    listener = house.create_listener(house.create_balancer(), sharing({group: 1}, None))
+    house.register(group, backend)
+    house.wait_for(group, healthy=1)
+    assert ask(house.door(listener))[0] == "safe"

@@ -260,6 +260,7 @@ class Region:
                     *self.engine.not_enforced(),
                     *self.logs.not_imitated(),
                     *self.runtime.not_imitated(),
+                    *self.elb.not_done(),
                 }
             ),
             "versions": {},

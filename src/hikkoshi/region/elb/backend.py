@@ -39,23 +39,41 @@ def check_of(group: TargetGroup, timers: Timers) -> Check:
 
 def server_line(target: Target, check: Check, group: TargetGroup) -> str:
     """The checked server's arguments, the same in a file as for `add server`."""
+    place = f"{target.address}:{target.port} id {target.number * 2} weight 1{_spoken_to(group)}"
     if not group.health_check.is_enabled:
-        return f"{target.address}:{target.port} id {target.number * 2} weight 1"
+        return place
     port = "" if group.health_check.port == "traffic-port" else f" port {group.health_check.port}"
+    # Without a word on it, a server that speaks TLS would be checked by TLS as well.
+    tls = " no-check-ssl" if group.is_encrypted else ""
+    if group.health_check.protocol == "HTTPS":
+        tls = " check-ssl" if group.is_encrypted else " check-ssl verify none"
+    proxy = " check-send-proxy" if _has_proxy_line(group) else ""
     return (
-        f"{target.address}:{target.port} id {target.number * 2} weight 1 check{port} "
+        f"{place} check{port}{tls}{proxy} "
         f"inter {check.interval_ms} rise {check.rise} fall {check.fall}"
     )
 
 
-def spare_line(target: Target) -> str:
-    return f"{target.address}:{target.port} id {target.number * 2 + 1} weight 1 backup"
+def spare_line(target: Target, group: TargetGroup) -> str:
+    return (
+        f"{target.address}:{target.port} id {target.number * 2 + 1} weight 1 backup"
+        f"{_spoken_to(group)}"
+    )
+
+
+def _spoken_to(group: TargetGroup) -> str:
+    tls = " ssl verify none" if group.is_encrypted else ""
+    return tls + (" send-proxy-v2" if _has_proxy_line(group) else "")
+
+
+def _has_proxy_line(group: TargetGroup) -> bool:
+    return group.attributes.get("proxy_protocol_v2.enabled") == "true"
 
 
 def backend(
     group: TargetGroup, balancer: LoadBalancer, targets: Mapping[str, Target], timers: Timers
 ) -> str:
-    check = check_of(group, timers)
+    """Of a group behind an application load balancer."""
     algorithm = group.attributes["load_balancing.algorithm.type"]
     lines = [
         f"backend {group.backend}",
@@ -66,7 +84,7 @@ def backend(
         "  option allbackups",
         *answer_with(unavailable(), "{ nbsrv eq 0 }"),
     ]
-    if group.is_sticky:
+    if group.has_cookies:
         kept_s = group.attributes["stickiness.lb_cookie.duration_seconds"]
         lines += [
             # Servers come and go while HAProxy runs, so it makes their cookies' values itself.
@@ -74,15 +92,23 @@ def backend(
             f'attr "Max-Age={kept_s}"',
             f"  dynamic-cookie-key {group.backend}",
         ]
-    if group.health_check.is_enabled:
+    return "\n".join([*lines, *checked_servers(group, targets, timers)]) + "\n"
+
+
+def checked_servers(group: TargetGroup, targets: Mapping[str, Target], timers: Timers) -> list[str]:
+    """The last lines of a backend: how its servers are checked, and they."""
+    asked, check = group.health_check, check_of(group, timers)
+    lines = []
+    if asked.is_enabled and asked.protocol != "TCP":
         lines += [
             "  option httpchk",
-            f"  http-check send meth GET uri {quoted(group.health_check.path)} ver HTTP/1.1 "
+            f"  http-check send meth GET uri {quoted(asked.path)} ver HTTP/1.1 "
             'hdr Host "%[srv_name]" hdr User-Agent ELB-HealthChecker/2.0 hdr Connection close',
-            f"  http-check expect status {group.health_check.matcher.replace(' ', '')}",
-            f"  timeout check {check.timeout_ms}ms",
+            f"  http-check expect status {asked.matcher.replace(' ', '')}",
         ]
+    if asked.is_enabled:
+        lines.append(f"  timeout check {check.timeout_ms}ms")
     for target in targets.values():
         lines.append(f"  server {target.server} {server_line(target, check, group)}")
-        lines.append(f"  server {target.spare} {spare_line(target)}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"  server {target.spare} {spare_line(target, group)}")
+    return lines

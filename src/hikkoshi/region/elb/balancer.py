@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.elb.access import request_of
 from hikkoshi.region.elb.backend import check_of, server_line, spare_line
 from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.control import Process
 from hikkoshi.region.elb.generations import Generations, Rows
-from hikkoshi.region.elb.meter import Meter
 from hikkoshi.region.elb.model import Holdings, TargetGroup
+from hikkoshi.region.elb.tally import Tally
 from hikkoshi.region.elb.target import (
     DRAINING,
     INITIAL,
     STATE_HEADER,
     Target,
-    counters_of,
     judge,
     state_lines,
 )
@@ -59,17 +55,16 @@ class Balancer:
             monotonic=monotonic,
         )
         self._timers = timers
-        self._recorder = recorder
         self._monotonic = monotonic
         self._holdings = Holdings()
         self._targets: dict[str, dict[str, Target]] = {}
         self._leaving: set[tuple[str, str]] = set()
+        self._lingering: set[tuple[str, str]] = set()
         self._last_number = 0
         self._recorded_at = 0.0
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
-        self.meter = Meter()
-        self._lines_in, self._lines_out = open_pipe()
+        self.tally = Tally(recorder)
 
     # Structure
 
@@ -100,10 +95,10 @@ class Balancer:
         def text(control: Path, state: Path) -> str:
             return render(
                 holdings, self._targets, control_socket=control, state_file=state,
-                log_fd=self._lines_out, timers=self._timers,
+                log_fd=self.tally.log_fd, timers=self._timers,
             )  # fmt: skip
 
-        await self._processes.replace(text, self._state(holdings), [*fds, self._lines_out])
+        await self._processes.replace(text, self._state(holdings), [*fds, self.tally.log_fd])
 
     def _state(self, holdings: Holdings) -> str:
         lines = []
@@ -112,7 +107,7 @@ class Balancer:
             targets = self._targets.get(arn, {})
             lines += state_lines(
                 group.backend, group.number, targets, check.rise, check.fall,
-                is_sticky=group.is_sticky,
+                has_cookies=group.has_cookies, is_encrypted=group.is_encrypted,
             )  # fmt: skip
         return STATE_HEADER + "".join(line + "\n" for line in lines)
 
@@ -168,7 +163,7 @@ class Balancer:
             )
             for name in (target.server, target.spare):
                 # A client with a cookie would still be sent to a server that only drains.
-                state = "maint" if group.is_sticky else "drain"
+                state = "maint" if group.has_cookies else "drain"
                 await self._tell(group, f"set server {{}}/{name} state {state}")
         self._record(group.arn)
 
@@ -179,7 +174,7 @@ class Balancer:
         line = server_line(target, check, group)
         await self._tell(group, f"add server {{}}/{target.server} {line}", "registered")
         await self._tell(
-            group, f"add server {{}}/{target.spare} {spare_line(target)}", "registered"
+            group, f"add server {{}}/{target.spare} {spare_line(target, group)}", "registered"
         )
         if group.health_check.is_enabled:
             # Full health, but no share of the traffic until the first check has passed.
@@ -200,7 +195,7 @@ class Balancer:
     async def _look_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            self._read_lines()
+            self.tally.read_lines(self._holdings)
             try:
                 async with self._turn:
                     await self._look()
@@ -223,11 +218,13 @@ class Balancer:
             for target in list(targets.values()):
                 if await self._step(group, target, rows, older):
                     changed.add(arn)
+        await self._release_the_lingering(rows)
         await self._remove_the_left()
+        self.tally.count_flows(self._holdings, {self._processes.current: rows, **older})
         is_due = self._monotonic() - self._recorded_at >= _RECORD_EVERY_S
         if is_due:
             self._recorded_at = self._monotonic()
-            self._record_counters([rows, *older.values()])
+            self.tally.record_counters(self._holdings, self._targets, [rows, *older.values()])
         for arn in self._targets if is_due else changed:
             self._record(arn)
 
@@ -244,20 +241,16 @@ class Balancer:
         """Carry one target on by what was seen; whether anything changed."""
         targets = self._targets[group.arn]
         if target.phase == "draining":
-            sessions = sum(
-                seen[group.backend, name].sessions
-                for seen in (rows, *older.values())
-                for name in (target.server, target.spare)
-                if (group.backend, name) in seen
-            )
-            is_clear = not sessions and await self._processes.end_the_quiet(older)
-            if not is_clear and self._monotonic() < (target.drained_by or 0):
+            if not await self._is_over(group, target, rows, older):
                 return False
             del targets[target.server]
             for name in (target.server, target.spare):
-                await self._tell(group, f"set server {{}}/{name} state maint")
-                await self._tell(group, f"shutdown sessions server {{}}/{name}")
-                self._leaving.add((group.backend, name))
+                if cuts_when_drained(group):
+                    await self._tell(group, f"set server {{}}/{name} state maint")
+                    await self._processes.cut(group.backend, name)
+                    self._leaving.add((group.backend, name))
+                else:
+                    self._lingering.add((group.backend, name))
             return True
         if not group.health_check.is_enabled:
             healthy = replace(target, phase="healthy", reason=None, description=None)
@@ -268,7 +261,38 @@ class Balancer:
         targets[target.server] = healthy
         if target.phase == "initial":
             await self._tell(group, f"set server {{}}/{target.server} state ready")
+        if target.phase == "healthy" and healthy.phase == "unhealthy" and cuts_unhealthy(group):
+            await self._processes.cut(group.backend, target.server)
         return healthy.phase != target.phase
+
+    async def _is_over(
+        self, group: TargetGroup, target: Target, rows: Rows, older: Mapping[Process, Rows]
+    ) -> bool:
+        """Whether a draining target's time is up. An application load balancer does not wait
+        where nothing is under way; of a network load balancer AWS says only that it waits for the
+        delay."""
+        if self._monotonic() >= (target.drained_by or 0):
+            return True
+        if not group.is_http:
+            return False
+        sessions = sum(
+            seen[group.backend, name].sessions
+            for seen in (rows, *older.values())
+            for name in (target.server, target.spare)
+            if (group.backend, name) in seen
+        )
+        return not sessions and await self._processes.end_the_quiet(older)
+
+    async def _release_the_lingering(self, rows: Rows) -> None:
+        """A server whose target is deregistered, and whose connections were left to go on."""
+        for backend, name in list(self._lingering):
+            row = rows.get((backend, name))
+            if row is not None and row.sessions:
+                continue
+            self._lingering.discard((backend, name))
+            if row is not None:
+                await self._processes.tell(f"set server {backend}/{name} state maint")
+                self._leaving.add((backend, name))
 
     async def _remove_the_left(self) -> None:
         """A server can be deleted once its idle connections are gone, which takes a moment."""
@@ -282,49 +306,18 @@ class Balancer:
     async def _finish_leaving(self, group: TargetGroup, server: str) -> None:
         """Before a name is given again, its last bearer has to be gone."""
         names = {(group.backend, server), (group.backend, f"{server}-open")}
-        if not names & self._leaving:
+        if not names & (self._leaving | self._lingering):
             return
         await self._remove_the_left()
-        if names & self._leaving:
+        if names & (self._leaving | self._lingering):
             # It still holds connections: a new process starts without it.
             await self._replace_process(self._holdings)
             self._leaving.clear()
-
-    def _read_lines(self) -> None:
-        """Whatever HAProxy has written since; it never waits for us, but loses what finds no room
-        (1 MiB, some 5,000 requests in a tenth of a second)."""
-        now = int(time.time())
-        groups = {group.backend: arn for arn, group in self._holdings.target_groups.items()}
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._lines_in, 1 << 20):
-                for line in self.meter.take(data, now):
-                    if (request := request_of(line, groups)) is not None:
-                        self._recorder.record("balanced", **request)
+            self._lingering.clear()
 
     def _record(self, group_arn: str) -> None:
-        counts = dict.fromkeys(("healthy", "unhealthy", "initial", "draining"), 0)
-        for target in self._targets.get(group_arn, {}).values():
-            counts[target.phase] += 1
-        now = time.time()
-        self._recorder.record("targets", t=now, target_group=group_arn, **counts)
-        if group_arn in self._holdings.target_groups and self.is_in_use(group_arn):
-            backend = self._holdings.target_groups[group_arn].backend
-            self.meter.see_hosts(backend, int(now), counts["healthy"], counts["unhealthy"])
-
-    def _record_counters(self, processes: Sequence[Rows]) -> None:
-        """Of the process that serves and those that are stopping, as one."""
-        now = time.time()
-        for arn, targets in self._targets.items():
-            group = self._holdings.target_groups.get(arn)
-            if group is None or not self.is_in_use(arn):
-                continue
-            named = {t.server: (t.server, t.spare) for t in targets.values()}
-            for target, names in (*named.items(), (None, ("BACKEND",))):
-                counters = counters_of(processes, group.backend, names)
-                if counters is not None:
-                    self._recorder.record(
-                        "balancer", t=now, target_group=arn, target=target, **counters
-                    )
+        targets = self._targets.get(group_arn, {})
+        self.tally.record_targets(self._holdings, group_arn, targets)
 
     async def close(self) -> None:
         if self._watch is not None:
@@ -333,20 +326,7 @@ class Balancer:
                 await self._watch
             self._watch = None
         await self._processes.close()
-        if self._lines_in >= 0:
-            os.close(self._lines_in)
-            os.close(self._lines_out)
-            self._lines_in = self._lines_out = -1
-
-
-def open_pipe() -> tuple[int, int]:
-    """(read end, write end), as large as an ordinary user may have one, neither ever blocking."""
-    reading, writing = os.pipe()
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
-    return reading, writing
+        self.tally.close()
 
 
 def as_just_registered(targets: Mapping[str, Target]) -> dict[str, Target]:
@@ -356,3 +336,15 @@ def as_just_registered(targets: Mapping[str, Target]) -> dict[str, Target]:
         for key, target in targets.items()
         if target.phase != "draining"
     }
+
+
+def cuts_when_drained(group: TargetGroup) -> bool:
+    """Whether a target's connections end with its deregistration delay."""
+    key = "deregistration_delay.connection_termination.enabled"
+    return group.attributes.get(key, "true") == "true"
+
+
+def cuts_unhealthy(group: TargetGroup) -> bool:
+    """Whether connections end when their target becomes unhealthy; requests never do."""
+    key = "target_health_state.unhealthy.connection_termination.enabled"
+    return group.attributes.get(key, "false") == "true"

@@ -8,21 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_balancer
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import Holdings, LoadBalancer
-from hikkoshi.region.elb.terms import (
-    LOAD_BALANCER_ATTRIBUTES,
-    check_name,
-    merge_attributes,
-    refuse,
-)
+from hikkoshi.region.elb.terms import check_name, refuse
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 
 FindSubnet = Callable[[str], tuple[str, str] | None]
 """Subnet's id → (VPC's id, availability zone); None if there is no such subnet."""
 
-_HOSTED_ZONE = "Z14GRHDCWA56QT"
-"""AWS's Route 53 zone of Application Load Balancers in ap-northeast-1."""
+_HOSTED_ZONES = {"application": "Z14GRHDCWA56QT", "network": "Z31USIVHYNEOWT"}
+"""AWS's Route 53 zones of load balancers in ap-northeast-1."""
+
+_PATHS = {"application": "app", "network": "net"}
 
 
 class LoadBalancerCalls:
@@ -46,23 +44,26 @@ class LoadBalancerCalls:
     async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         name = check_name("load balancer", parameters["Name"])
         kind = parameters.get("Type", "application")
-        if kind != "application":
+        if kind not in _PATHS:
             raise NotImplementedByRegion(f"elbv2: load balancers of type {kind}")
         if parameters.get("IpAddressType", "ipv4") != "ipv4":
             raise NotImplementedByRegion("elbv2: IPv6")
-        vpc_id, zones = self._place(parameters)
+        vpc_id, zones = self._place(parameters, least=1 if kind == "network" else 2)
         scheme = parameters.get("Scheme", "internet-facing")
         for known in self._keeper.holdings.load_balancers.values():
             if known.name == name:
-                if (known.scheme, known.zones) != (scheme, zones):
+                if (known.kind, known.scheme, known.zones) != (kind, scheme, zones):
                     what = f"A load balancer with the same name '{name}' exists, but with different"
                     raise AwsError("DuplicateLoadBalancerName", f"{what} settings")
                 return {"LoadBalancers": [_describe_one(known)]}
-        prefix = "internal-" if scheme == "internal" else ""
+        prefix, own_id = "internal-" if scheme == "internal" else "", new_id()
         number = secrets.randbelow(9 * 10**8) + 10**8
         dns_name = f"{prefix}{name}-{number}.{caller.region}.elb.amazonaws.com"
+        if kind == "network":
+            # Their names have the id of the ARN, and the region after `elb`.
+            dns_name = f"{prefix}{name}-{own_id}.elb.{caller.region}.amazonaws.com"
         balancer = LoadBalancer(
-            arn=arn(caller, f"loadbalancer/app/{name}/{new_id()}"),
+            arn=arn(caller, f"loadbalancer/{_PATHS[kind]}/{name}/{own_id}"),
             name=name,
             dns_name=dns_name,
             scheme=scheme,
@@ -72,7 +73,8 @@ class LoadBalancerCalls:
             vpc_id=vpc_id,
             security_groups=tuple(parameters.get("SecurityGroups") or ()),
             ip_address_type="ipv4",
-            attributes=LOAD_BALANCER_ATTRIBUTES,
+            attributes=defaults_of(table_of_balancer(kind)),
+            kind=kind,
         )
         tags = tags_of(parameters)
         await self._keeper.change(
@@ -83,11 +85,16 @@ class LoadBalancerCalls:
         return {"LoadBalancers": [_describe_one(balancer)]}
 
     def _place(
-        self, parameters: Mapping[str, Any]
+        self, parameters: Mapping[str, Any], *, least: int
     ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
         subnets = list(parameters.get("Subnets") or [])
-        subnets += [item["SubnetId"] for item in parameters.get("SubnetMappings") or []]
-        if len(subnets) < 2:
+        for mapping in parameters.get("SubnetMappings") or []:
+            if mapping.keys() - {"SubnetId"}:
+                raise NotImplementedByRegion(f"elbv2: {sorted(mapping.keys() - {'SubnetId'})[0]}")
+            subnets.append(mapping["SubnetId"])
+        if not subnets:
+            raise refuse("You must specify subnets")
+        if len(subnets) < least:
             what = "At least two subnets in two different Availability Zones must be specified"
             raise refuse(what)
         vpc_id, zones = None, []
@@ -147,7 +154,8 @@ class LoadBalancerCalls:
 
     async def _modify_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
         balancer = self._keeper.balancer_of(parameters["LoadBalancerArn"])
-        merged = merge_attributes(balancer.attributes, parameters["Attributes"])
+        table = table_of_balancer(balancer.kind)
+        merged = merge_attributes(balancer.attributes, parameters["Attributes"], table)
         altered = replace(balancer, attributes=merged)
         await self._keeper.change(lambda held: held.having("load_balancers", altered.arn, altered))
         return _attributes(merged)
@@ -201,13 +209,13 @@ def _describe_one(balancer: LoadBalancer) -> dict[str, Any]:
     return {
         "LoadBalancerArn": balancer.arn,
         "DNSName": balancer.dns_name,
-        "CanonicalHostedZoneId": _HOSTED_ZONE,
+        "CanonicalHostedZoneId": _HOSTED_ZONES[balancer.kind],
         "CreatedTime": balancer.created_at,
         "LoadBalancerName": balancer.name,
         "Scheme": balancer.scheme,
         "VpcId": balancer.vpc_id,
         "State": {"Code": "active"},
-        "Type": "application",
+        "Type": balancer.kind,
         "AvailabilityZones": [
             {"ZoneName": zone or None, "SubnetId": subnet, "LoadBalancerAddresses": []}
             for zone, subnet in balancer.zones

@@ -1,4 +1,4 @@
-"""CloudWatch's answers on AWS/ApplicationELB, laid over moto's for everything else."""
+"""CloudWatch's answers on load balancers, laid over moto's for everything else."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from hikkoshi.region.elb.flows import NETWORK_METRICS
 from hikkoshi.region.elb.keeper import Keeper
 from hikkoshi.region.elb.meter import Datapoint, Meter
 
-NAMESPACE = "AWS/ApplicationELB"
+NAMESPACES = {"AWS/ApplicationELB": "app/", "AWS/NetworkELB": "net/"}
+"""With how the names of its load balancers begin."""
 
 
 class LoadBalancerMetrics:
@@ -49,6 +51,13 @@ class LoadBalancerMetrics:
     def _answer(self, asked: Mapping[str, Any], start: float, end: float) -> list[Datapoint]:
         metric = asked["Metric"]
         dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions") or []}
+        namespace = metric["Namespace"]
+        if not dimensions.get("LoadBalancer", "").startswith(NAMESPACES[namespace]):
+            return []
+        if (metric["MetricName"] in NETWORK_METRICS) != (namespace == "AWS/NetworkELB") and (
+            metric["MetricName"] not in ("HealthyHostCount", "UnHealthyHostCount")
+        ):
+            raise _refusal(f"the metric {namespace} {str(metric['MetricName'])[:80]}")
         found = self._find(dimensions)
         if found is None:
             return []
@@ -59,7 +68,7 @@ class LoadBalancerMetrics:
         except ValueError as error:
             raise _refusal(str(error)) from error
         if points is None:
-            raise _refusal(f"the metric {NAMESPACE} {str(metric['MetricName'])[:80]}")
+            raise _refusal(f"the metric {namespace} {str(metric['MetricName'])[:80]}")
         return points
 
     def _find(self, dimensions: Mapping[str, str]) -> tuple[list[str], str | None] | None:
@@ -83,7 +92,7 @@ class LoadBalancerMetrics:
 
 def is_ours(query: Mapping[str, Any]) -> bool:
     stat = query.get("MetricStat") or {}
-    return bool((stat.get("Metric") or {}).get("Namespace") == NAMESPACE)
+    return bool((stat.get("Metric") or {}).get("Namespace") in NAMESPACES)
 
 
 def _result(query: Mapping[str, Any], points: list[Datapoint], scan_by: str) -> dict[str, Any]:

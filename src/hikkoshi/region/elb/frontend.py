@@ -56,8 +56,11 @@ def tls_of(listener: Listener) -> str:
     if not listener.certificates:
         return ""
     files = " ".join(f"crt {file}" for _, file in listener.certificates)
-    oldest = "TLSv1.2" if "TLS" in (listener.ssl_policy or "") else "TLSv1.0"
-    return f" ssl {files} ssl-min-ver {oldest} alpn h2,http/1.1"
+    return f" ssl {files} ssl-min-ver {oldest_tls(listener)} alpn h2,http/1.1"
+
+
+def oldest_tls(listener: Listener) -> str:
+    return "TLSv1.2" if "TLS" in (listener.ssl_policy or "") else "TLSv1.0"
 
 
 def _added_headers(balancer: LoadBalancer, listener: Listener) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,15 @@ class Generations:
         if (wanted and wanted not in answer) or (not wanted and answer):
             _log.warning("HAProxy, told %r, says %r", command, answer)
 
+    async def cut(self, backend: str, server: str) -> None:
+        """End the server's sessions, whichever process has them."""
+        await self.tell(f"shutdown sessions server {backend}/{server}")
+        for process in self._stopping:
+            # Its proxies are disabled and take no command, but each session does.
+            with contextlib.suppress(OSError, HikkoshiError):
+                for session in sessions_of(await process.ask("show sess"), backend, server):
+                    await process.ask(f"shutdown session {session}")
+
     async def look_at_stopping(self) -> dict[Process, Rows]:
         """What the processes that are ending still carry; those without a client are let go."""
         seen: dict[Process, Rows] = {}
@@ -145,3 +155,10 @@ class Generations:
         for process in (*self._stopping, *([self._current] if self._current else [])):
             await process.kill()
         self._stopping, self._current = [], None
+
+
+def sessions_of(answer: str, backend: str, server: str) -> list[str]:
+    """The addresses of the server's sessions in HAProxy's `show sess`."""
+    wanted = {f"be={backend}", f"srv={server}"}
+    lines = [line.split(" ") for line in answer.splitlines()]
+    return [words[0].rstrip(":") for words in lines if wanted <= set(words)]

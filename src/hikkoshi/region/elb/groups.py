@@ -8,17 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_group
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import HealthCheck, TargetGroup
 from hikkoshi.region.elb.target import NOT_IN_USE, NOT_REGISTERED
-from hikkoshi.region.elb.terms import (
-    TARGET_GROUP_ATTRIBUTES,
-    check_health_path,
-    check_matcher,
-    check_name,
-    merge_attributes,
-    refuse,
-)
+from hikkoshi.region.elb.terms import check_health_path, check_matcher, check_name, refuse
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 from hikkoshi.region.ports import TargetHealth
 
@@ -60,14 +54,20 @@ class TargetGroupCalls:
         protocol = parameters.get("Protocol")
         if protocol is None or "Port" not in parameters:
             raise refuse("A protocol and a port must be specified")
-        if protocol != "HTTP":
+        if protocol not in _PROTOCOLS:
             raise NotImplementedByRegion(f"elbv2: target groups of protocol {protocol}")
-        if parameters.get("ProtocolVersion", "HTTP1") != "HTTP1":
-            version = parameters["ProtocolVersion"]
+        is_http = protocol in ("HTTP", "HTTPS")
+        version = parameters.get("ProtocolVersion")
+        if version is not None and not is_http:
+            raise refuse(f"ProtocolVersion is not supported for protocol {protocol}")
+        if is_http and version not in (None, "HTTP1"):
             raise NotImplementedByRegion(f"elbv2: the protocol version {version}")
+        if parameters.get("IpAddressType", "ipv4") != "ipv4":
+            raise NotImplementedByRegion("elbv2: IPv6")
         for known in self._keeper.holdings.target_groups.values():
             if known.name == name:
-                same = (known.port, known.vpc_id) == (parameters["Port"], parameters.get("VpcId"))
+                asked = (protocol, parameters["Port"], parameters.get("VpcId"))
+                same = (known.protocol, known.port, known.vpc_id) == asked
                 if not same:
                     what = f"A target group with the same name '{name}' exists, but with different"
                     raise AwsError("DuplicateTargetGroupName", f"{what} settings")
@@ -77,12 +77,12 @@ class TargetGroupCalls:
             name=name,
             number=self._keeper.next_group_number(),
             protocol=protocol,
-            protocol_version="HTTP1",
+            protocol_version="HTTP1" if is_http else None,
             port=parameters["Port"],
             vpc_id=parameters.get("VpcId"),
             target_type=kind,
-            health_check=health_check(_DEFAULT_CHECK, parameters),
-            attributes=TARGET_GROUP_ATTRIBUTES,
+            health_check=health_check(default_check(protocol, parameters), parameters, protocol),
+            attributes=_default_attributes(protocol, kind),
         )
         tags = tags_of(parameters)
         await self._keeper.change(
@@ -108,7 +108,9 @@ class TargetGroupCalls:
 
     async def _modify(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
-        altered = replace(group, health_check=health_check(group.health_check, parameters))
+        altered = replace(
+            group, health_check=health_check(group.health_check, parameters, group.protocol)
+        )
         await self._keeper.change(lambda held: held.having("target_groups", group.arn, altered))
         return {"TargetGroups": [self._describe_one(altered)]}
 
@@ -125,7 +127,8 @@ class TargetGroupCalls:
 
     async def _modify_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
-        merged = merge_attributes(group.attributes, parameters["Attributes"])
+        table = table_of_group(group.protocol)
+        merged = merge_attributes(group.attributes, parameters["Attributes"], table)
         altered = replace(group, attributes=merged)
         await self._keeper.change(lambda held: held.having("target_groups", group.arn, altered))
         return _attributes(merged)
@@ -201,6 +204,9 @@ class TargetGroupCalls:
 
     def _describe_one(self, group: TargetGroup) -> dict[str, Any]:
         check = group.health_check
+        by_http = {}
+        if check.protocol != "TCP":
+            by_http = {"HealthCheckPath": check.path, "Matcher": {"HttpCode": check.matcher}}
         return {
             "TargetGroupArn": group.arn,
             "TargetGroupName": group.name,
@@ -213,39 +219,70 @@ class TargetGroupCalls:
             "HealthCheckEnabled": check.is_enabled,
             "HealthCheckProtocol": check.protocol,
             "HealthCheckPort": check.port,
-            "HealthCheckPath": check.path,
             "HealthCheckIntervalSeconds": check.interval_s,
             "HealthCheckTimeoutSeconds": check.timeout_s,
             "HealthyThresholdCount": check.healthy_threshold,
             "UnhealthyThresholdCount": check.unhealthy_threshold,
-            "Matcher": {"HttpCode": check.matcher},
             "LoadBalancerArns": self._keeper.holdings.balancers_of(group.arn),
+            **by_http,
         }
 
 
 _INSTANCE = re.compile(r"i-[0-9a-f]{8}(?:[0-9a-f]{9})?")
-_DEFAULT_CHECK = HealthCheck("HTTP", "traffic-port", "/", 30, 5, 5, 2, "200")
+_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS")
 
 
-def health_check(known: HealthCheck, parameters: Mapping[str, Any]) -> HealthCheck:
-    """The check after a Create or Modify; AwsError if it makes no sense."""
-    protocol = parameters.get("HealthCheckProtocol", known.protocol)
-    if protocol != "HTTP":
-        raise NotImplementedByRegion(f"elbv2: health checks by {protocol}")
+def _default_attributes(protocol: str, target_type: str) -> dict[str, str]:
+    own = defaults_of(table_of_group(protocol))
+    if "preserve_client_ip.enabled" in own and target_type == "instance":
+        # AWS's default, which the local region does not do; its status says so.
+        own["preserve_client_ip.enabled"] = "true"
+    return own
+
+
+def default_check(protocol: str, parameters: Mapping[str, Any]) -> HealthCheck:
+    """What AWS does where the caller says nothing."""
+    if protocol in ("HTTP", "HTTPS"):
+        return HealthCheck("HTTP", "traffic-port", "/", 30, 5, 5, 2, "200")
+    asked = parameters.get("HealthCheckProtocol", "TCP")
+    if asked == "TCP":
+        return HealthCheck("TCP", "traffic-port", "", 30, 10, 5, 2, "")
+    timeout_s = 6 if asked == "HTTP" else 10
+    return HealthCheck(asked, "traffic-port", "/", 30, timeout_s, 5, 2, "200-399")
+
+
+def health_check(known: HealthCheck, parameters: Mapping[str, Any], protocol: str) -> HealthCheck:
+    """The check after a Create or Modify; AwsError if it makes no sense. protocol: the group's."""
+    asked = parameters.get("HealthCheckProtocol", known.protocol)
+    if asked not in ("HTTP", "HTTPS", "TCP"):
+        raise refuse(f"Health check protocol '{asked[:20]}' must be one of [HTTP, HTTPS, TCP]")
+    is_http_group = protocol in ("HTTP", "HTTPS")
+    if asked == "TCP" and is_http_group:
+        raise refuse(f"Health check protocol 'TCP' is not supported for protocol '{protocol}'")
     port = parameters.get("HealthCheckPort", known.port)
     if port != "traffic-port" and not (port.isdigit() and 1 <= int(port[:6]) <= 65535):
         raise refuse(f"Health check port '{port[:40]}' must be 'traffic-port' or a port")
     check = HealthCheck(
-        protocol=protocol,
+        protocol=asked,
         port=port,
-        path=check_health_path(parameters.get("HealthCheckPath", known.path)),
+        path="",
         interval_s=parameters.get("HealthCheckIntervalSeconds", known.interval_s),
         timeout_s=parameters.get("HealthCheckTimeoutSeconds", known.timeout_s),
         healthy_threshold=parameters.get("HealthyThresholdCount", known.healthy_threshold),
         unhealthy_threshold=parameters.get("UnhealthyThresholdCount", known.unhealthy_threshold),
-        matcher=check_matcher((parameters.get("Matcher") or {}).get("HttpCode", known.matcher)),
+        matcher="",
         is_enabled=parameters.get("HealthCheckEnabled", known.is_enabled),
     )
+    matcher = (parameters.get("Matcher") or {}).get("HttpCode")
+    if asked == "TCP":
+        if matcher or parameters.get("HealthCheckPath"):
+            raise refuse("Health check path and matcher need the health check protocol HTTP")
+    else:
+        was_http = known.protocol != "TCP"
+        path = parameters.get("HealthCheckPath", known.path if was_http else "/")
+        matcher = matcher or (known.matcher if was_http else "200-399")
+        most = 499 if is_http_group else 599
+        check = replace(check, path=check_health_path(path), matcher=check_matcher(matcher, most))
     if not check.is_enabled:
         raise refuse("Health checks must be enabled for target groups with target type 'ip'")
     if check.timeout_s >= check.interval_s:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_listener
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
-from hikkoshi.region.elb.model import Holdings, Listener, Rule
+from hikkoshi.region.elb.model import Document, Holdings, Listener, Rule, forwarded
+from hikkoshi.region.elb.stream import ALPN_POLICIES
 from hikkoshi.region.elb.terms import check_actions, check_conditions, refuse
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 
@@ -22,6 +24,8 @@ class ListenerCalls:
             "DescribeListeners": self._describe,
             "ModifyListener": self._modify,
             "DeleteListener": self._delete,
+            "DescribeListenerAttributes": self._describe_attributes,
+            "ModifyListenerAttributes": self._modify_attributes,
             "DescribeListenerCertificates": self._certificates,
             "AddListenerCertificates": self._add_certificates,
             "RemoveListenerCertificates": self._remove_certificates,
@@ -37,8 +41,10 @@ class ListenerCalls:
         protocol, port = parameters.get("Protocol"), parameters.get("Port")
         if protocol is None or port is None:
             raise refuse("A listener protocol and port must be specified")
+        _need_protocol(balancer.kind, protocol)
         tls = await self._tls(protocol, parameters, caller)
         actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
+        check_groups(protocol, actions, self._keeper.holdings)
         self._need_free(balancer.arn, port)
         door_fd, door_port, inside_fd = await self._keeper.open_sockets(balancer.address, port)
         path = balancer.arn.partition(":loadbalancer/")[2]
@@ -51,6 +57,7 @@ class ListenerCalls:
             door_port=door_port,
             inside_fd=inside_fd,
             default_actions=actions,
+            attributes=defaults_of(table_of_listener(protocol)),
             **tls,
         )
         tags = tags_of(parameters)
@@ -89,17 +96,20 @@ class ListenerCalls:
             raise NotImplementedByRegion("elbv2:ModifyListener with another Port")
         altered = listener
         protocol = parameters.get("Protocol", listener.protocol)
-        if protocol != listener.protocol or {"Certificates", "SslPolicy"} & parameters.keys():
+        _need_protocol(self._keeper.balancer_of(listener.load_balancer_arn).kind, protocol)
+        if protocol != listener.protocol or _TLS_MEMBERS & parameters.keys():
             known = {
                 "Certificates": [{"CertificateArn": item} for item, _ in listener.certificates],
                 "SslPolicy": listener.ssl_policy,
+                "AlpnPolicy": [listener.alpn_policy] if listener.alpn_policy else [],
             }
-            asked = parameters if protocol == "HTTP" else known | parameters
+            asked = parameters if protocol in _PLAIN else known | parameters
             tls = await self._tls(protocol, asked, caller)
             altered = replace(listener, protocol=protocol, **tls)
         if "DefaultActions" in parameters:
             actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
             altered = replace(altered, default_actions=actions)
+        check_groups(protocol, altered.default_actions, self._keeper.holdings)
         await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
         return {"Listeners": [_describe_one(altered)]}
 
@@ -107,15 +117,21 @@ class ListenerCalls:
         self, protocol: str, parameters: Mapping[str, Any], caller: Caller
     ) -> dict[str, Any]:
         """The listener's fields of certificates and policy."""
-        if protocol == "HTTP":
+        if protocol in _PLAIN:
             if parameters.get("Certificates"):
-                raise refuse("Certificates cannot be specified for HTTP listeners")
-            return {"certificates": (), "ssl_policy": None}
-        if protocol != "HTTPS":
-            raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
+                raise refuse(f"Certificates cannot be specified for {protocol} listeners")
+            return {"certificates": (), "ssl_policy": None, "alpn_policy": None}
+        if parameters.get("MutualAuthentication", {}).get("Mode", "off") != "off":
+            raise NotImplementedByRegion("elbv2: mutual authentication")
+        policies = parameters.get("AlpnPolicy") or []
+        if policies and (
+            protocol != "TLS" or len(policies) > 1 or policies[0] not in ALPN_POLICIES
+        ):
+            raise refuse("One ALPN policy can be given, to a TLS listener, of "
+                         f"[{', '.join(ALPN_POLICIES)}]")  # fmt: skip
         asked = [item.get("CertificateArn", "") for item in parameters.get("Certificates") or []]
         if len(asked) != 1:
-            what = "A certificate must be specified for HTTPS listeners"
+            what = f"A certificate must be specified for {protocol} listeners"
             raise (
                 AwsError("CertificateNotFound", what)
                 if not asked
@@ -127,7 +143,11 @@ class ListenerCalls:
         if not policy.startswith("ELBSecurityPolicy-"):
             raise AwsError("SSLPolicyNotFound", f"SSL policy '{policy[:80]}' not found")
         files = [(item, await self._keeper.certificate_file(item, caller.region)) for item in asked]
-        return {"certificates": tuple(files), "ssl_policy": policy}
+        return {
+            "certificates": tuple(files),
+            "ssl_policy": policy,
+            "alpn_policy": policies[0] if policies else None,
+        }
 
     async def _certificates(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
@@ -141,7 +161,7 @@ class ListenerCalls:
         """HAProxy chooses among them by the name that the client asks for, as AWS does."""
         listener = self._keeper.listener(parameters["ListenerArn"])
         if not listener.certificates:
-            raise refuse("Certificates can only be added to HTTPS listeners")
+            raise refuse("Certificates can only be added to HTTPS and TLS listeners")
         known = dict(listener.certificates)
         for arn_ in _arns_of(parameters):
             known[arn_] = await self._keeper.certificate_file(arn_, caller.region)
@@ -163,6 +183,17 @@ class ListenerCalls:
         altered = replace(listener, certificates=tuple(files.items()))
         await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
 
+    async def _describe_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        return _attributes(self._keeper.listener(parameters["ListenerArn"]).attributes)
+
+    async def _modify_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        listener = self._keeper.listener(parameters["ListenerArn"])
+        table = table_of_listener(listener.protocol)
+        merged = merge_attributes(listener.attributes, parameters["Attributes"], table)
+        altered = replace(listener, attributes=merged)
+        await self._keeper.change(lambda held: held.having("listeners", altered.arn, altered))
+        return _attributes(merged)
+
     async def _delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
 
@@ -179,6 +210,8 @@ class ListenerCalls:
 
     async def _create_rule(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         listener = self._keeper.listener(parameters["ListenerArn"])
+        if not listener.is_http:
+            raise _no_rules(listener.protocol)
         path = listener.arn.partition(":listener/")[2]
         rule = Rule(
             arn=arn(caller, f"listener-rule/{path}/{new_id()}"),
@@ -187,6 +220,7 @@ class ListenerCalls:
             conditions=check_conditions(parameters["Conditions"]),
             actions=check_actions(parameters["Actions"], self._keeper.holdings),
         )
+        check_groups(listener.protocol, rule.actions, self._keeper.holdings)
         tags = tags_of(parameters)
 
         def with_it(held: Holdings) -> Holdings:
@@ -218,6 +252,8 @@ class ListenerCalls:
             altered = replace(altered, conditions=check_conditions(parameters["Conditions"]))
         if "Actions" in parameters:
             actions = check_actions(parameters["Actions"], self._keeper.holdings)
+            protocol = self._keeper.listener(altered.listener_arn).protocol
+            check_groups(protocol, actions, self._keeper.holdings)
             altered = replace(altered, actions=actions)
         await self._keeper.change(lambda held: held.having("rules", altered.arn, altered))
         return {"Rules": [_describe_rule(altered)]}
@@ -250,6 +286,39 @@ class ListenerCalls:
         return {"Rules": [_describe_rule(rule) for rule in moved]}
 
 
+_PLAIN = ("HTTP", "TCP")
+_TLS_MEMBERS = {"Certificates", "SslPolicy", "AlpnPolicy", "MutualAuthentication"}
+_PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("TCP", "TLS")}
+_UNPLAYED = ("UDP", "TCP_UDP", "QUIC", "TCP_QUIC")
+
+
+def _need_protocol(kind: str, protocol: str) -> None:
+    if protocol in _UNPLAYED and kind == "network":
+        raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
+    if protocol not in _PROTOCOLS[kind]:
+        what = f"Listener protocol '{protocol[:20]}' must be one of '{', '.join(_PROTOCOLS[kind])}'"
+        raise refuse(what)
+
+
+def check_groups(protocol: str, actions: Sequence[Document], held: Holdings) -> None:
+    """AwsError where what a listener of this protocol does cannot be done by it."""
+    is_http = protocol in ("HTTP", "HTTPS")
+    if not is_http and actions[0]["Type"] != "forward":
+        what = f"The action type '{actions[0]['Type']}' is not valid for a {protocol} listener"
+        raise AwsError("InvalidLoadBalancerAction", what)
+    for group_arn, _ in forwarded(tuple(actions)):
+        group = held.target_groups[group_arn]
+        if group.is_http != is_http:
+            what = f"Listener protocol '{protocol}' is not supported with a target group with "
+            what += f"protocol '{group.protocol}'"
+            raise AwsError("IncompatibleProtocols", what)
+
+
+def _no_rules(protocol: str) -> AwsError:
+    what = f"Rules are not supported for listeners of protocol '{protocol}'"
+    return AwsError("InvalidConfigurationRequest", what)
+
+
 def _arns_of(parameters: Mapping[str, Any]) -> list[str]:
     """Of the certificates that are named; AWS's model does not require that they are."""
     arns = [item.get("CertificateArn") for item in parameters["Certificates"]]
@@ -269,6 +338,8 @@ def _describe_one(listener: Listener) -> dict[str, Any]:
     if listener.certificates:
         tls["Certificates"] = [{"CertificateArn": listener.certificates[0][0]}]
         tls["SslPolicy"] = listener.ssl_policy
+    if listener.alpn_policy:
+        tls["AlpnPolicy"] = [listener.alpn_policy]
     return {
         **tls,
         "ListenerArn": listener.arn,
@@ -303,3 +374,7 @@ def _default_rule(listener: Listener) -> dict[str, Any]:
         "Actions": [dict(action) for action in listener.default_actions],
         "IsDefault": True,
     }
+
+
+def _attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
+    return {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}

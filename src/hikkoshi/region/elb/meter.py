@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hikkoshi.region.elb.access import ACCESS_FORMAT
+from hikkoshi.region.elb.flows import FlowMeter
 
 LOG_FORMAT = f"%f %b %ST %Tr %ts {ACCESS_FORMAT}"
 """Frontend, backend, status, milliseconds until the target's answer (-1: none), how it ended; then
@@ -47,6 +48,7 @@ class Meter:
         self._rest = b""
         self._seconds: dict[tuple[str, str], deque[Second]] = {}
         self._hosts: dict[str, deque[tuple[int, int, int]]] = {}
+        self.flows = FlowMeter()
 
     def take(self, data: bytes, t: int) -> list[str]:
         """Lines as they come out of the pipe, in any pieces, at t (epoch seconds). Those of
@@ -60,6 +62,8 @@ class Meter:
                 if len(words) >= 5 and words[0].startswith("listener-"):
                     self._count(words[:5], t)
                     counted.append(text)
+                elif len(words) == 4 and words[0] == "flow":
+                    self.flows.ended(words[1], words[3], t)
         return counted
 
     def _count(self, words: Sequence[str], t: int) -> None:
@@ -107,7 +111,9 @@ class Meter:
         by_period: dict[int, Counter[float]] = {}
         first = math.floor(window[0] / period_s) * period_s
         with self._turn:
-            values = self._values(metric, frontends, backend)
+            values = self._values(metric, frontends, backend) or self.flows.values(
+                metric, frontends
+            )
             if values is None:
                 return None
             for t, counted in values:

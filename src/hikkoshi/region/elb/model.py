@@ -25,11 +25,14 @@ class LoadBalancer:
     security_groups: tuple[str, ...]
     ip_address_type: str
     attributes: Mapping[str, str]
+    kind: str = "application"
+    """`application` or `network`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """As asked for: times in seconds, port `traffic-port` or a number, matcher `200-299,301`."""
+    """As asked for: times in seconds, port `traffic-port` or a number, matcher `200-299,301`; path
+    and matcher are empty where a connection is all that is checked (protocol TCP)."""
 
     protocol: str
     port: str
@@ -49,7 +52,7 @@ class TargetGroup:
     number: int
     """Never given twice; HAProxy's id of the backend."""
     protocol: str
-    protocol_version: str
+    protocol_version: str | None
     port: int
     vpc_id: str | None
     target_type: str
@@ -61,9 +64,23 @@ class TargetGroup:
         return f"tg-{self.arn.rpartition('/')[2]}"
 
     @property
+    def is_http(self) -> bool:
+        """Behind an application load balancer; else connections are passed on as they are."""
+        return self.protocol in ("HTTP", "HTTPS")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether targets speak TLS. As at AWS, their certificates are not looked at."""
+        return self.protocol in ("HTTPS", "TLS")
+
+    @property
     def is_sticky(self) -> bool:
         """Whether a client stays with a target."""
         return self.attributes["stickiness.enabled"] == "true"
+
+    @property
+    def has_cookies(self) -> bool:
+        return self.is_http and self.is_sticky
 
     @property
     def deregistration_delay_s(self) -> float:
@@ -85,6 +102,12 @@ class Listener:
     certificates: tuple[tuple[str, str], ...] = ()
     """(ARN, file of certificate and key), the default one first; none: plain HTTP."""
     ssl_policy: str | None = None
+    alpn_policy: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_http(self) -> bool:
+        return self.protocol in ("HTTP", "HTTPS")
 
     @property
     def frontend(self) -> str:

@@ -68,7 +68,7 @@ class ElbService:
         )
         self._groups = TargetGroupCalls(self._keeper, find_instance)
         self._weights = RuleWeights(self._keeper)
-        self.metrics = LoadBalancerMetrics(self._keeper, balancer.meter)
+        self.metrics = LoadBalancerMetrics(self._keeper, balancer.tally.meter)
         self._calls: dict[str, Operation] = {
             **LoadBalancerCalls(self._keeper, find_subnet).operations(),
             **self._groups.operations(),
@@ -77,6 +77,15 @@ class ElbService:
 
     def operations(self) -> Mapping[str, Operation]:
         return self._calls
+
+    def not_done(self) -> list[str]:
+        """What is described as AWS's defaults have it, and not done."""
+        key = "preserve_client_ip.enabled"
+        return [
+            f"elbv2: {key} of target group {group.name}: targets see the load balancer's address"
+            for group in self._keeper.holdings.target_groups.values()
+            if group.attributes.get(key) == "true"
+        ]
 
     def doors(self) -> dict[str, str]:
         """Listener's ARN → where it is reached on the host."""

@@ -75,6 +75,10 @@ class ServerRow:
     """Since the process began."""
     response_ms: int = 0
     """Mean over the last 1,024 responses."""
+    connections: int = 0
+    """Since the process began."""
+    bytes_passed: int = 0
+    """In both directions, since the process began."""
 
     @property
     def is_down(self) -> bool:
@@ -101,6 +105,8 @@ def read_statistics(text: str) -> dict[tuple[str, str], ServerRow]:
             queued=int(cells[column["qcur"]] or 0),
             retries=int(cells[column["wretr"]] or 0),
             response_ms=int(cells[column["rtime"]] or 0),
+            connections=int(cells[column["stot"]] or 0),
+            bytes_passed=int(cells[column["bin"]] or 0) + int(cells[column["bout"]] or 0),
         )
     return rows
 
@@ -157,14 +163,15 @@ def state_lines(
     rise: int,
     fall: int,
     *,
-    is_sticky: bool = False,
+    has_cookies: bool = False,
+    is_encrypted: bool = False,
 ) -> list[str]:
     """Lines of HAProxy's server-state-file, so that a new process goes on where the last one was
     and does not take every server for healthy until its first check."""
     lines = []
     for target in targets.values():
         is_up = target.phase != "unhealthy"
-        leaving = 1 if is_sticky else 8
+        leaving = 1 if has_cookies else 8
         admin = {"initial": 8, "draining": leaving}.get(target.phase, 0)
         health = rise + fall - 1 if is_up else 0
         check = "15 3" if target.phase == "healthy" else "1 0"
@@ -175,7 +182,7 @@ def state_lines(
         ):
             lines.append(
                 f"{backend_id} {backend} {number} {name} {target.address} {2 if up else 0} "
-                f"{forced} 1 1 1 {checked} 0 1 1 - {target.port} - 0 0 - - 0"
+                f"{forced} 1 1 1 {checked} 0 1 1 - {target.port} - {int(is_encrypted)} 0 - - 0"
             )
     return lines
 

@@ -1,81 +1,18 @@
-"""What may be asked of ELBv2: defaults of attributes, and the checks of actions and conditions."""
+"""What may be asked of ELBv2: the checks of names, actions and conditions."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hikkoshi.region.elb.model import Document, Holdings
 from hikkoshi.region.front.port import AwsError, NotImplementedByRegion
 
-LOAD_BALANCER_ATTRIBUTES = {
-    "access_logs.s3.enabled": "false",
-    "access_logs.s3.bucket": "",
-    "access_logs.s3.prefix": "",
-    "client_keep_alive.seconds": "3600",
-    "connection_logs.s3.enabled": "false",
-    "connection_logs.s3.bucket": "",
-    "connection_logs.s3.prefix": "",
-    "deletion_protection.enabled": "false",
-    "idle_timeout.timeout_seconds": "60",
-    "ipv6.deny_all_igw_traffic": "false",
-    "load_balancing.cross_zone.enabled": "true",
-    "routing.http.desync_mitigation_mode": "defensive",
-    "routing.http.drop_invalid_header_fields.enabled": "false",
-    "routing.http.preserve_host_header.enabled": "false",
-    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
-    "routing.http.xff_client_port.enabled": "false",
-    "routing.http.xff_header_processing.mode": "append",
-    "routing.http2.enabled": "true",
-    "waf.fail_open.enabled": "false",
-    "zonal_shift.config.enabled": "false",
-}
-
-TARGET_GROUP_ATTRIBUTES = {
-    "deregistration_delay.timeout_seconds": "300",
-    "load_balancing.algorithm.type": "round_robin",
-    "load_balancing.algorithm.anomaly_mitigation": "off",
-    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
-    "slow_start.duration_seconds": "0",
-    "stickiness.enabled": "false",
-    "stickiness.type": "lb_cookie",
-    "stickiness.app_cookie.cookie_name": "",
-    "stickiness.app_cookie.duration_seconds": "86400",
-    "stickiness.lb_cookie.duration_seconds": "86400",
-    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
-    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
-    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
-    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
-}
-
-_NUMBERS = {
-    "deregistration_delay.timeout_seconds": (0, 3600),
-    "idle_timeout.timeout_seconds": (1, 4000),
-    "client_keep_alive.seconds": (60, 604800),
-    "slow_start.duration_seconds": (0, 900),
-    "stickiness.lb_cookie.duration_seconds": (1, 604800),
-    "stickiness.app_cookie.duration_seconds": (1, 604800),
-}
-_CHOICES = {
-    "load_balancing.algorithm.type": ("round_robin", "least_outstanding_requests"),
-    "routing.http.xff_header_processing.mode": ("append", "preserve", "remove"),
-    "stickiness.enabled": ("true", "false"),
-    "stickiness.type": ("lb_cookie", "app_cookie"),
-}
-# Accepted at AWS, and not played here: said at once, and not when it would have mattered.
-_NOT_PLAYED = {
-    "stickiness.type": "app_cookie",
-    "routing.http.xff_client_port.enabled": "true",
-    "access_logs.s3.enabled": "true",
-    "connection_logs.s3.enabled": "true",
-    "routing.http.drop_invalid_header_fields.enabled": "true",
-}
-
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}")
 _NAME = re.compile(r"(?!internal-)[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
-_MATCHER = re.compile(r"[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*")
+_MATCHER = re.compile(r"[2-5]\d\d(?:-[2-5]\d\d)?(?:,[2-5]\d\d(?:-[2-5]\d\d)?)*")
 _FIXED_STATUS = re.compile(r"[245]\d\d")
 _CONTENT_TYPES = (
     "text/plain", "text/css", "text/html", "application/javascript", "application/json",
@@ -96,9 +33,10 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def check_matcher(text: str) -> str:
-    if not _MATCHER.fullmatch(text):
-        raise refuse(f"Health check matcher HTTP code '{text[:40]}' must be within '200-499'")
+def check_matcher(text: str, most: int = 499) -> str:
+    codes = [int(code) for code in re.split("[-,]", text)] if _MATCHER.fullmatch(text) else []
+    if not codes or max(codes) > most:
+        raise refuse(f"Health check matcher HTTP code '{text[:40]}' must be within '200-{most}'")
     return text
 
 
@@ -108,30 +46,6 @@ def check_health_path(path: str) -> str:
     if not path.isascii() or " " in path:
         raise refuse(f"Health check path '{path[:80]}' must be percent-encoded")
     return path
-
-
-def merge_attributes(known: Mapping[str, str], asked: Sequence[Document]) -> dict[str, str]:
-    """The attributes after a Modify…Attributes; AwsError for an unknown one or a wrong value."""
-    merged = dict(known)
-    for attribute in asked:
-        key, value = attribute.get("Key", ""), attribute.get("Value", "")
-        if key not in known:
-            raise refuse(f"Attribute key '{key[:80]}' is not recognized")
-        if key in _NUMBERS:
-            low, high = _NUMBERS[key]
-            is_number = value.isascii() and value.isdigit() and len(value) < 9
-            if not is_number or not low <= int(value) <= high:
-                raise refuse(f"'{key}' must be between {low} and {high}, inclusive")
-            if key == "slow_start.duration_seconds" and value != "0":
-                raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
-        elif key in _CHOICES and value not in _CHOICES[key]:
-            if key == "load_balancing.algorithm.type" and value == "weighted_random":
-                raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
-            raise refuse(f"'{key}' must be one of [{', '.join(_CHOICES[key])}]")
-        elif _NOT_PLAYED.get(key) == value:
-            raise NotImplementedByRegion(f"elbv2: the attribute {key}={value}")
-        merged[key] = value
-    return merged
 
 
 def check_actions(actions: Sequence[Document], holdings: Holdings) -> tuple[Document, ...]:

@@ -42,6 +42,9 @@ class RuleWeights:
 def _find(held: Holdings, rule_arn: str) -> Rule | Listener | None:
     if rule_arn in held.rules:
         return held.rules[rule_arn]
+    if rule_arn in held.listeners and not held.listeners[rule_arn].is_http:
+        # A network load balancer has no rules: ECS is given the listener itself.
+        return held.listeners[rule_arn]
     return next((x for x in held.listeners.values() if default_rule_arn(x) == rule_arn), None)
 
 
