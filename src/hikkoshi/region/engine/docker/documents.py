@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hikkoshi.region.engine.docker.kit import Kit
 from hikkoshi.region.engine.docker.laying import Laid, lay, literal_targets
 from hikkoshi.region.engine.layout import Bind, Layout, Scratch, lay_out
 from hikkoshi.region.engine.limits import grant
-from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec
+from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Ulimit
 from hikkoshi.region.engine.starting import host_name_of, prepare, write_network_files
 from hikkoshi.region.engine.view import RootView
 
@@ -42,7 +42,11 @@ def holder_document(kit: Kit, task: TaskPlace, directory: Path) -> dict[str, Any
         "Entrypoint": [kit.sleep, "infinity"],
         "Hostname": host_name(task),
         "Labels": kit.labels(task.labels),
-        "HostConfig": {**_host_part(kit, task, laid), "NetworkMode": "none"},
+        "HostConfig": {
+            **_host_part(kit, task, laid),
+            "NetworkMode": "none",
+            "Ulimits": _ulimits(kit, ()),
+        },
     }
 
 
@@ -66,7 +70,7 @@ def container_document(
     host = {
         **_host_part(kit, task, laid),
         "NetworkMode": f"container:{holder}",
-        "Ulimits": _ulimits(kit, spec),
+        "Ulimits": _ulimits(kit, spec.ulimits),
         "CpuShares": max(spec.cpu_units, 2),
         "Memory": memory,
         "MemorySwap": memory,
@@ -103,13 +107,15 @@ def _host_part(kit: Kit, task: TaskPlace, laid: Laid) -> dict[str, Any]:
     return {**part, "NanoCpus": int(task.cpu_vcpu * 1e9)}
 
 
-def _ulimits(kit: Kit, spec: ContainerSpec) -> list[dict[str, Any]]:
+def _ulimits(kit: Kit, asked: Sequence[Ulimit]) -> list[dict[str, Any]]:
     if kit.ceiling is None:
-        return [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in spec.ulimits]
+        return [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in asked]
     try:
-        limits, clipped = grant(spec.ulimits, kit.ceiling)
+        limits, clipped = grant(asked, kit.ceiling)
     except ValueError as error:
         raise CannotStartContainer(str(error)) from error
+    # Podman raises these two where they are not named.
+    limits = {**{name: kit.ceiling[name] for name in ("nofile", "nproc")}, **limits}
     for one in clipped:
         kit.clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one
     return [{"Name": k, "Soft": soft, "Hard": hard} for k, (soft, hard) in limits.items()]

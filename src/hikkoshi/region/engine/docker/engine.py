@@ -57,6 +57,7 @@ class DockerEngine:
             raise CannotRun("the program sleep is missing", fix="install coreutils")
         try:
             info = await daemon.ask("GET", path_of("info"), timeout_s=10)
+            version = await daemon.ask("GET", path_of("version"), timeout_s=10)
         except DockerRefused as refusal:
             raise CannotRun(str(refusal), fix="start Docker, or use --engine embedded") from refusal
         group: Group | None = None
@@ -64,7 +65,9 @@ class DockerEngine:
             group = await ground.in_thread(lambda: open_groups(ground.cgroups))
         (ground.state / "containers").mkdir(parents=True, exist_ok=True)
         own = info.get("DockerRootDir")
-        places = Places(dict(outside), Path(own) if own else None)
+        parts = [str(one.get("Name", "")) for one in version.get("Components") or []]
+        is_podmans = any(name.startswith("Podman") for name in parts)
+        places = Places(dict(outside), Path(own) if own else None, is_podmans)
         kit = Kit(ground, daemon, proc, places, HostTree.read(), sleep)
         return cls(kit, Images(daemon, library, ground.region_id, described), group)
 

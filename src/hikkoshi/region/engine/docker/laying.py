@@ -21,10 +21,12 @@ NETWORK_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 @dataclass(frozen=True, slots=True)
 class Places:
     """Directories that the region sees elsewhere than Docker does: inside → on the machine.
-    dockers_own: where Docker keeps what is its own; None where it did not say."""
+    dockers_own: where Docker keeps what is its own; None where it did not say. is_podmans: it is
+    Podman that mounts, which copies into a tmpfs what lies beneath it unless told not to."""
 
     outside: Mapping[Path, Path] = field(default_factory=dict)
     dockers_own: Path | None = None
+    is_podmans: bool = False
 
     def of(self, path: Path) -> Path:
         for inside, outside in self.outside.items():
@@ -81,6 +83,7 @@ def lay(layout: Layout, places: Places, name: str) -> Laid:
             case Tmpfs(target, mode, is_mask):
                 is_read_only = is_mask or layout.is_read_only
                 tmpfs[target] = f"mode={mode}" + (",ro" if is_read_only else ",exec")
+                tmpfs[target] += ",notmpcopyup" if places.is_podmans else ""
             case Overlay():
                 volume = overlay(step, places, f"{name}-{len(volumes)}")
                 volumes.append(volume)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import errno
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.engine.cgroups import Group, usage_of
@@ -30,6 +31,7 @@ from hikkoshi.region.engine.port import (
 )
 from hikkoshi.region.engine.space import Space
 
+T = TypeVar("T")
 _GONE_DEADLINE_S = 10.0
 
 
@@ -68,10 +70,7 @@ class DockerSandbox:
         """Start the holder and lay the region's cable into its network. Raises CannotRun."""
         kit, place = self._kit, self._place
         try:
-            self._holder = await self._create(
-                f"{place.name}-holder", holder_document(kit, place, self._directory)
-            )
-            await kit.daemon.ask("POST", path_of("containers", self._holder, "start"))
+            await self._within_limits(self._start_holder, Path("/proc/self/limits"))
             found = await kit.daemon.ask("GET", path_of("containers", self._holder, "json"))
         except DockerRefused as refusal:
             raise CannotRun(f"Docker cannot hold the task's network: {refusal}") from refusal
@@ -85,6 +84,26 @@ class DockerSandbox:
         self._has_address = False  # `connect` gives it back when it fails, and later the space.
         self._space = await kit.ground.connect(place.name, self.address, namespace)
 
+    async def _start_holder(self) -> None:
+        document = holder_document(self._kit, self._place, self._directory)
+        self._holder = await self._create(f"{self._place.name}-holder", document)
+        try:
+            await self._kit.daemon.ask("POST", path_of("containers", self._holder, "start"))
+        except DockerRefused:
+            await self._remove_container(self._holder)
+            raise
+
+    async def _within_limits(self, attempt: Callable[[], Awaitable[T]], limits: Path) -> T:
+        """Without CAP_SYS_RESOURCE Docker can raise no limit above its own hard one: once that is
+        seen, what is asked for stays below those of `limits`, a file of /proc."""
+        try:
+            return await attempt()
+        except DockerRefused as refusal:
+            if "rlimit" not in str(refusal) or self._kit.ceiling is not None:
+                raise
+            self._kit.ceiling = parse_limits(limits.read_text())
+            return await attempt()
+
     async def _create(self, name: str, document: object) -> str:
         path = path_of("containers", "create", name=self._kit.prefix(name))
         return str((await self._kit.daemon.ask("POST", path, document))["Id"])
@@ -96,17 +115,10 @@ class DockerSandbox:
         if self._is_removed:
             raise CannotStartContainer("the task's sandbox has been removed")
         self._starting += 1
-        ceiling = self._kit.ceiling
         try:
-            try:
-                return await self._start(spec)
-            except DockerRefused as refusal:
-                if "rlimit" not in str(refusal) or ceiling is not None:
-                    raise
-                # Without CAP_SYS_RESOURCE Docker can raise none above its own hard limit.
-                text = (self._holder_process / "limits").read_text()
-                self._kit.ceiling = parse_limits(text)
-                return await self._start(spec)
+            return await self._within_limits(
+                lambda: self._start(spec), self._holder_process / "limits"
+            )
         except (DockerRefused, CannotRun, OSError) as error:
             raise CannotStartContainer(str(error)) from error
         finally:
