@@ -64,3 +64,7 @@ class Kit:
 
     def group_path(self, name: str) -> str:
         return f"/hikkoshi-{self.ground.region_id}/{name}"
+
+    def group_name(self, identity: str) -> str:
+        """Of a container, beneath its task's group."""
+        return f"libpod-{identity}" if self.places.is_podmans else identity

@@ -153,7 +153,7 @@ class DockerSandbox:
             undo.pop_all()
         if self._group is not None and not container.has_ended:
             with contextlib.suppress(OSError):
-                container.group = self._group.child(identity)
+                container.group = self._group.child(kit.group_name(identity))
         if self._is_removed:
             container.kill()
         return container
