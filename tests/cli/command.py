@@ -28,7 +28,7 @@ class Command:
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir(exist_ok=True)
-        kept = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR")
+        kept = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "DOCKER_HOST")
         self.environment = {k: os.environ[k] for k in kept if k in os.environ} | {
             "HOME": str(home),
             "XDG_STATE_HOME": str(home / "state"),

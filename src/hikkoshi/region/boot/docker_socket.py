@@ -31,7 +31,7 @@ def docker_socket(environment: Mapping[str, str]) -> str | None:
 def docker_version(path: str) -> str | None:
     """The daemon's version; None where it does not answer."""
     try:
-        found = _ask(path, "GET", "/version", deadline_s=5.0)
+        found = ask_docker(path, "GET", "/version", deadline_s=5.0)
     except (OSError, ValueError, http.client.HTTPException):
         return None
     return str(found["Version"]) if isinstance(found, dict) and "Version" in found else None
@@ -48,7 +48,9 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _ask(path: str, method: str, what: str, deadline_s: float = _DEADLINE_S) -> Any:
+def ask_docker(path: str, method: str, what: str, deadline_s: float = _DEADLINE_S) -> Any:
+    """The answer's JSON; None for an error's, and for an empty one. Raises OSError, HTTPException
+    or ValueError."""
     connection = _Connection(path, deadline_s)
     try:
         connection.request(method, what)
@@ -60,13 +62,19 @@ def _ask(path: str, method: str, what: str, deadline_s: float = _DEADLINE_S) -> 
 
 
 def remove_from_docker(path: str, region_id: str) -> None:
-    """path: the daemon's socket. Nothing where the daemon does not answer: then nothing runs."""
+    """path: the daemon's socket. Nothing where the daemon does not answer: then nothing runs. What
+    it refuses to remove does not keep the rest."""
     filters = quote(json.dumps({"label": [f"{_LABEL}={region_id}"]}))
+    for one in _told(path, "GET", f"/containers/json?all=1&filters={filters}") or []:
+        _told(path, "DELETE", f"/containers/{one['Id']}?force=1&v=1")
+    volumes = _told(path, "GET", f"/volumes?filters={filters}") or {}
+    for one in volumes.get("Volumes") or []:
+        _told(path, "DELETE", f"/volumes/{one['Name']}?force=1")
+    for one in _told(path, "GET", f"/images/json?filters={filters}") or []:
+        _told(path, "DELETE", f"/images/{one['Id']}?force=1")
+
+
+def _told(path: str, method: str, what: str) -> Any:
     with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-        for one in _ask(path, "GET", f"/containers/json?all=1&filters={filters}") or []:
-            _ask(path, "DELETE", f"/containers/{one['Id']}?force=1&v=1")
-        volumes = _ask(path, "GET", f"/volumes?filters={filters}") or {}
-        for one in volumes.get("Volumes") or []:
-            _ask(path, "DELETE", f"/volumes/{one['Name']}?force=1")
-        for one in _ask(path, "GET", f"/images/json?filters={filters}") or []:
-            _ask(path, "DELETE", f"/images/{one['Id']}?force=1")
+        return ask_docker(path, method, what)
+    return None
