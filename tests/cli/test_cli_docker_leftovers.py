@@ -80,7 +80,7 @@ def test_the_next_start_takes_away_what_a_killed_region_left_in_docker(hikkoshi)
 
     said = hikkoshi(*UP)
     assert said.code == 0, said.err
-    nothing = dict.fromkeys(there, [])
+    nothing: dict[str, list[str]] = {kind: [] for kind in there}
     assert left(killed.region_id) == nothing
     ((second, is_running),) = find_regions(hikkoshi.home / "state" / "hikkoshi")
     assert is_running and second.region_id != killed.region_id
