@@ -1,16 +1,19 @@
-"""What rooms of the region ask of services that are moto's: EC2's instances, ACM's certificates."""
+"""What rooms of the region ask of services that are moto's: EC2's instances, ACM's certificates,
+CloudWatch's alarms."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from hikkoshi.region.elb.groups import FindInstance
 from hikkoshi.region.elb.keeper import FindCertificate
+from hikkoshi.region.ports import Alarm
 from hikkoshi.region.task.secrets import MakeClient
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
@@ -35,6 +38,35 @@ def instance_finder(clients: MakeClient) -> FindInstance:
         return await asyncio.to_thread(ask, instance_id, region)
 
     return find
+
+
+class MotoAlarms:
+    """CloudWatch is moto's: an alarm there is a record, whose state SetAlarmState sets. A region
+    that was killed has none of them any more."""
+
+    def __init__(self, account_id: str, region: str) -> None:
+        self._account_id = account_id
+        self._region = region
+        self._backend: Any = None
+
+    async def find(self, names: Sequence[str]) -> Mapping[str, Alarm]:
+        if self._backend is None:
+            self._backend = await asyncio.to_thread(self._load)
+        return self.now(names)
+
+    def _load(self) -> Any:
+        from moto.backends import get_backend
+
+        return get_backend("cloudwatch")[self._account_id][self._region]
+
+    def now(self, names: Sequence[str]) -> Mapping[str, Alarm]:
+        alarms = self._backend.alarms if self._backend is not None else {}
+        return {name: _alarm(alarms[name]) for name in names if name in alarms}
+
+
+def _alarm(found: Any) -> Alarm:
+    looks_back_s = float(found.period or 0) * float(found.evaluation_periods or 0)
+    return Alarm(found.state_value == "ALARM", looks_back_s)
 
 
 def certificate_finder(account_id: str) -> FindCertificate:

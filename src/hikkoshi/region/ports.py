@@ -132,6 +132,26 @@ class LoadBalancers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """A CloudWatch alarm. looks_back_s: its period times its evaluation periods."""
+
+    is_in_alarm: bool
+    looks_back_s: float = 0.0
+
+
+class Alarms(Protocol):
+    """CloudWatch's alarms, as far as deployments ask for them. Called on the region's loop."""
+
+    async def find(self, names: Sequence[str]) -> Mapping[str, Alarm]:
+        """By name; without those that do not exist. May take seconds the first time."""
+        ...
+
+    def now(self, names: Sequence[str]) -> Mapping[str, Alarm]:
+        """The same at once, once `find` was called; before that none is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryFacts:
     """A Cloud Map service; kinds: of its DNS records (A, SRV, …), none for an HTTP namespace."""
 

@@ -38,7 +38,12 @@ from hikkoshi.region.front.slim_models import slim_models
 from hikkoshi.region.intake.datadog import NAMES, DatadogIntake
 from hikkoshi.region.logs.drivers import FargateLogDrivers
 from hikkoshi.region.metadata.server import MetadataServer
-from hikkoshi.region.motos import certificate_finder, instance_finder, return_certificates
+from hikkoshi.region.motos import (
+    MotoAlarms,
+    certificate_finder,
+    instance_finder,
+    return_certificates,
+)
 from hikkoshi.region.payload import (
     BALANCERS_JOURNAL,
     DATABASES_JOURNAL,
@@ -147,6 +152,7 @@ class Region:
             door=lambda: ground.open_door(None),
             registries=cloud_map,
             dns=self.names,
+            alarms=MotoAlarms(payload.account_id, payload.region),
         )
         self.autoscaling = AutoscalingService(
             services=self.ecs,

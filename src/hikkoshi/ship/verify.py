@@ -5,6 +5,7 @@ from __future__ import annotations
 from hikkoshi.aws.access import Access
 from hikkoshi.ship.checks import Check, branch, not_checked, ok
 from hikkoshi.ship.home import Home
+from hikkoshi.ship.verify_alarms import check_alarms
 from hikkoshi.ship.verify_codedeploy import check_codedeploy
 from hikkoshi.ship.verify_service import Network, check_cluster, check_quota, check_size
 from hikkoshi.ship.verify_task import ReadRouter, check_container, check_roles
@@ -30,6 +31,7 @@ def verify(access: Access, home: Home, read_router: ReadRouter) -> Check:
             network.check(),
             *(network.check_balancer(b) for b in network.balancers),
             *check_traffic(access, network, home.service_definition),
+            *check_alarms(access, home.service_definition),
             *check_codedeploy(access, home),
             network.check_database(),
             check_quota(access, home),

@@ -60,8 +60,10 @@ class Actions:
             case steps.FailDeployment():
                 fail_deployment(
                     self._store, self._clock.now(), service, step.deployment_id,
-                    step.roll_back_to, step.reason,
+                    step.roll_back_to, step.reason, step.alarms, is_left=step.is_left,
                 )  # fmt: skip
+            case steps.BeginBake():
+                self._begin_bake(service, step.deployment_id)
             case steps.EnterStage():
                 self._enter(service, step)
             case steps.ShiftTraffic():
@@ -275,9 +277,23 @@ class Actions:
             status="ROLLBACK_SUCCESSFUL" if is_rollback else "SUCCESSFUL",
             finished_at=now,
             **({} if is_rollback else {"breaker_status": "MONITORING_COMPLETE"}),
+            **self._alarms_over(service, deployment.service_deployment_arn),
         )
         self._store.change_deployment(service.arn, deployment_id, is_rollback=False)
         self._store.say(service.arn, f"(deployment {deployment_id}) deployment completed.")
+
+    def _alarms_over(self, service: ServiceRecord, record: str) -> dict[str, str]:
+        records = self._store.service_deployments.get(service.arn)
+        known = records.get(record) if records else None
+        is_watched = known is not None and known.alarms_status == "MONITORING"
+        return {"alarms_status": "MONITORING_COMPLETE"} if is_watched else {}
+
+    def _begin_bake(self, service: ServiceRecord, deployment_id: str) -> None:
+        deployment = service.deployment(deployment_id)
+        if deployment is not None:
+            self._store.change_service_deployment(
+                service.arn, deployment.service_deployment_arn, bakes_since=self._clock.now()
+            )
 
     def _enter(self, service: ServiceRecord, step: steps.EnterStage) -> None:
         deployment = service.deployment(step.deployment_id)

@@ -9,7 +9,7 @@ from hikkoshi.base.clock import Clock
 from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.launch import Launcher
 from hikkoshi.region.ecs.store import Store
-from hikkoshi.region.ports import LoadBalancers, ServiceRegistries, TaskRuntime
+from hikkoshi.region.ports import Alarms, LoadBalancers, ServiceRegistries, TaskRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +22,7 @@ class ControlPlane:
     balancers: LoadBalancers
     registries: ServiceRegistries | None
     """None: Cloud Map is not there."""
+    alarms: Alarms | None
+    """None: CloudWatch is not there."""
     wake: Callable[[], None]
     """Ask the scheduler for a pass now."""

@@ -104,7 +104,7 @@ class ServiceDeployment:
     """One entry of ListServiceDeployments: an update and what became of it.
 
     stage: the lifecycle stage that it is in since stage_at, None for a rolling one; shifted_at:
-    when production traffic was last shifted."""
+    when production traffic was last shifted; alarms_status, triggered_alarms: as in `alarms`."""
 
     arn: str
     target_revision_arn: str
@@ -125,6 +125,10 @@ class ServiceDeployment:
     stage: str | None = None
     stage_at: float = 0.0
     shifted_at: float | None = None
+    alarms_status: str = "DISABLED"
+    triggered_alarms: tuple[str, ...] = ()
+    bakes_since: float | None = None
+    """Of a rolling one with alarms: since when it is through but for its bake time."""
 
     @property
     def strategy(self) -> str:

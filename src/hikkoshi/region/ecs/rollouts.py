@@ -33,8 +33,9 @@ GOING_BACK = "Rolling back to deploymentId {}."
 
 
 def begin_deployment(
-    store: Store, names: arns.Arns, now: float, service: ServiceRecord, revision: Revision
-) -> ServiceRecord:
+    store: Store, names: arns.Arns, now: float, service: ServiceRecord, revision: Revision,
+    alarms_status: str = "DISABLED",
+) -> ServiceRecord:  # fmt: skip
     """Put a new PRIMARY in front of the service's deployments; the others become ACTIVE."""
     before = service.deployments
     shifts = service.deployment_configuration["strategy"] != ROLLING
@@ -62,6 +63,7 @@ def begin_deployment(
         created_at=now,
         updated_at=now,
         status="PENDING" if shifts else "IN_PROGRESS",
+        alarms_status=alarms_status,
         **_breaker_columns(service),
     )
     deployment_id = arns.new_deployment_id()
@@ -91,15 +93,18 @@ def _breaker_columns(service: ServiceRecord) -> dict[str, Any]:
 
 def fail_deployment(
     store: Store, now: float, service: ServiceRecord, deployment_id: str, roll_back_to: str | None,
-    reason: str | None = None,
+    reason: str | None = None, alarms: tuple[str, ...] = (), *, is_left: bool = False,
 ) -> None:  # fmt: skip
-    """The circuit breaker has tripped (C16, C17); with a reason: it failed for that."""
+    """The circuit breaker has tripped (C16, C17); with a reason: it failed for that, such as for
+    these alarms. is_left: it was not to be rolled back."""
     failed = store.change_deployment(
         service.arn, deployment_id, rollout="FAILED", rollout_reason=reason or FAILED_BY_BREAKER
     )
     said = reason or "tasks failed to start."
     store.say(service.arn, f"(deployment {deployment_id}) deployment failed: {said}")
-    tripped = {} if reason else {"breaker_status": "TRIGGERED"}
+    tripped: dict[str, Any] = {} if reason else {"breaker_status": "TRIGGERED"}
+    if alarms:
+        tripped = {"alarms_status": "TRIGGERED", "triggered_alarms": alarms}
     record = failed.service_deployment_arn
     store.change_service_deployment(service.arn, record, **tripped)
     if roll_back_to is not None:
@@ -107,7 +112,8 @@ def fail_deployment(
         roll_back(store, now, service.arn, failed, roll_back_to, *why)
         return
     wants_rollback = reason or breaker_of(service.deployment_configuration).is_rolling_back
-    status, words = "STOPPED", STOPPED_REASON
+    wants_rollback = wants_rollback and not is_left
+    status, words = "STOPPED", reason or STOPPED_REASON
     if failed.is_rollback:
         status, words = "ROLLBACK_FAILED", reason or FAILED_BY_BREAKER
     elif wants_rollback:

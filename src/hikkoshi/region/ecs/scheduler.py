@@ -17,7 +17,7 @@ from hikkoshi.region.ecs.decisions.next_steps import next_steps
 from hikkoshi.region.ecs.records import ServiceRecord
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.ecs.view import take_snapshot
-from hikkoshi.region.ports import LoadBalancers
+from hikkoshi.region.ports import Alarms, LoadBalancers
 
 INTERVAL_S = 0.2
 FORGET_EVERY_S = 10.0
@@ -31,13 +31,14 @@ _log = logging.getLogger(__name__)
 class ServiceScheduler:
     def __init__(
         self, *, store: Store, actions: Actions, balancers: LoadBalancers, clock: Clock,
-        timers: Timers,
+        timers: Timers, alarms: Alarms | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._actions = actions
         self._balancers = balancers
         self._clock = clock
         self._timers = timers
+        self._alarms = alarms
         self._wakeup = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._forgotten_at = clock.monotonic()
@@ -88,7 +89,9 @@ class ServiceScheduler:
             if service.status == "INACTIVE":
                 return taken
             now = self._clock.now()
-            snapshot = take_snapshot(service, self._store, self._balancers, self._timers, now)
+            snapshot = take_snapshot(
+                service, self._store, self._balancers, self._timers, now, self._alarms
+            )
             steps = next_steps(snapshot, now)
             if not steps:
                 return taken

@@ -29,14 +29,15 @@ from hikkoshi.region.ecs.shapes import is_counted_running
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.front.port import Caller, Operation
 from hikkoshi.region.journal import Journal
-from hikkoshi.region.ports import LoadBalancers, Names, ServiceRegistries, TaskRuntime
+from hikkoshi.region.ports import Alarms, LoadBalancers, Names, ServiceRegistries, TaskRuntime
 
 
 class EcsService:
     """`operations()` for the front; `start()` begins scheduling, `close()` ends it.
 
     journal: a file; what an earlier, killed region left in it comes back (restore.py), and closing
-    in order removes it. registries, dns: where running tasks get their names.
+    in order removes it. registries, dns: where running tasks get their names. alarms: what may
+    fail a deployment.
 
     All of it runs on the region's event loop. Closing leaves the tasks to the runtime, whose
     `close` kills them.
@@ -50,6 +51,7 @@ class EcsService:
         account_id: str = "123456789012", region: str = "ap-northeast-1",
         journal: Path | None = None, door: Door | None = None,
         registries: ServiceRegistries | None = None, dns: Names | None = None,
+        alarms: Alarms | None = None,
     ) -> None:  # fmt: skip
         timers = timers or Timers.as_aws()
         kept = Journal(journal) if journal is not None else None
@@ -72,8 +74,9 @@ class EcsService:
             launcher=launcher,
         )
         self.scheduler = ServiceScheduler(
-            store=self._store, actions=actions, balancers=balancers, clock=clock, timers=timers
-        )
+            store=self._store, actions=actions, balancers=balancers, clock=clock, timers=timers,
+            alarms=alarms,
+        )  # fmt: skip
         self._sessions = ExecSessions(door)
         self._plane = ControlPlane(
             store=self._store,
@@ -83,6 +86,7 @@ class EcsService:
             runtime=runtime,
             balancers=balancers,
             registries=registries,
+            alarms=alarms,
             wake=self._wake,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from hikkoshi.region.ecs.alarms import names_of
 from hikkoshi.region.ecs.decisions.blue_green import wanted_count
 from hikkoshi.region.ecs.records import (
     Cluster,
@@ -234,6 +235,11 @@ def service_deployment_shape(
             "status": record.breaker_status,
             "failureCount": record.failure_count,
             "threshold": record.threshold,
+        },
+        alarms={
+            "status": record.alarms_status,
+            "alarmNames": list(names_of(record.configuration)),
+            "triggeredAlarmNames": list(record.triggered_alarms),
         },
     )
     if record.rollback_started_at is not None:

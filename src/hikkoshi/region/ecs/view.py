@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hikkoshi.fargate import limits
 from hikkoshi.model.timers import Timers
+from hikkoshi.region.ecs.alarms import watch_alarms
 from hikkoshi.region.ecs.decisions.snapshot import (
     Breaker,
     DeploymentView,
@@ -15,14 +16,15 @@ from hikkoshi.region.ecs.decisions.snapshot import (
 from hikkoshi.region.ecs.records import Deployment, ServiceRecord, Target, TaskRecord
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.ecs.traffic import view_traffic
-from hikkoshi.region.ports import LoadBalancers, TargetHealth
+from hikkoshi.region.ports import Alarms, LoadBalancers, TargetHealth
 
 _BY_ITSELF = ("TaskFailedToStart", "EssentialContainerExited")
 
 
 def take_snapshot(
-    service: ServiceRecord, store: Store, balancers: LoadBalancers, timers: Timers, now: float
-) -> ServiceSnapshot:
+    service: ServiceRecord, store: Store, balancers: LoadBalancers, timers: Timers, now: float,
+    alarms: Alarms | None = None,
+) -> ServiceSnapshot:  # fmt: skip
     configuration = service.deployment_configuration
     tasks = (
         view_task(task, balancers, now)
@@ -44,6 +46,7 @@ def take_snapshot(
         steady_without_checks_s=timers.steady_without_checks_s,
         restart_backoff_s=timers.restart_backoff_s,
         blue_green=view_traffic(service, store, balancers, timers),
+        alarms=watch_alarms(service, store, alarms, timers),
     )
 
 

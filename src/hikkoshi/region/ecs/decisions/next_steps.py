@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hikkoshi.region.ecs.decisions import breaker as breaking
+from hikkoshi.region.ecs.decisions.alarming import alarmed
 from hikkoshi.region.ecs.decisions.blue_green import blue_green_steps
 from hikkoshi.region.ecs.decisions.health import Verdict, ailments, judge
 from hikkoshi.region.ecs.decisions.rolling import Counts, plan_moves
@@ -15,6 +16,7 @@ from hikkoshi.region.ecs.decisions.snapshot import (
     TaskView,
 )
 from hikkoshi.region.ecs.decisions.steps import (
+    BeginBake,
     CompleteDeployment,
     CountFailure,
     DeregisterTargets,
@@ -41,7 +43,7 @@ def next_steps(service: ServiceSnapshot, now: float) -> list[Step]:
     if service.is_draining:
         steps.extend(_wind_down(service))
         return steps
-    tripped = _tripped(service)
+    tripped = _tripped(service) or alarmed(service)
     if tripped is not None:
         # The next pass sees the deployment as failed, or the old one as primary again.
         return [*steps, tripped]
@@ -250,6 +252,12 @@ def _completion(service: ServiceSnapshot, now: float) -> Iterator[Step]:
         return
     if primary.rollout == "IN_PROGRESS":
         if not _is_complete(service, primary, now):
+            return
+        watch = service.alarms
+        if watch is not None and watch.bake_s and watch.bakes_since is None:
+            yield BeginBake(primary.deployment_id, "its alarms are watched for some time more")
+            return
+        if watch is not None and now - (watch.bakes_since or 0.0) < watch.bake_s:
             return
         yield CompleteDeployment(primary.deployment_id, "its tasks are healthy, the old are gone")
     for deployment in service.deployments:

@@ -126,6 +126,19 @@ class BlueGreen:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmWatch:
+    """The CloudWatch alarms of the deployment that is in progress.
+
+    ringing: names of those in ALARM. bakes_since: since when a rolling deployment is through but
+    for its bake time of bake_s (blue/green has a stage for that)."""
+
+    ringing: tuple[str, ...] = ()
+    is_rolling_back: bool = False
+    bake_s: float = 0.0
+    bakes_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
     name: str
     desired_count: int
@@ -145,6 +158,8 @@ class ServiceSnapshot:
     restart_backoff_s: float = 900.0
     blue_green: BlueGreen | None = None
     """None: the deployment that is in progress is a rolling one, or there is none."""
+    alarms: AlarmWatch | None = None
+    """None: no deployment is in progress, or it is not watched by alarms."""
 
     @property
     def primary(self) -> DeploymentView | None:

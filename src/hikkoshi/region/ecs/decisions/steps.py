@@ -71,12 +71,23 @@ class DeregisterTargets:
 
 @dataclass(frozen=True, slots=True)
 class FailDeployment:
-    """reason: what is said of it; None: that the circuit breaker has tripped."""
+    """reason: what is said of it; None: that the circuit breaker has tripped. alarms: those that
+    it failed for. is_left: nothing was to be rolled back."""
 
     deployment_id: str
     roll_back_to: str | None
     why: str
     reason: str | None = None
+    alarms: tuple[str, ...] = ()
+    is_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BeginBake:
+    """A rolling deployment is through, and its alarms are watched for some time more."""
+
+    deployment_id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,7 @@ Step = (
     | TerminateTask
     | DeregisterTargets
     | FailDeployment
+    | BeginBake
     | EnterStage
     | ShiftTraffic
     | CompleteDeployment

@@ -62,8 +62,6 @@ def deployment_configuration(
 ) -> dict[str, Any]:
     """The whole configuration: what is given over what was, over AWS's defaults."""
     given = {name: value for name, value in (given or {}).items() if value is not None}
-    if (given.get("alarms") or {}).get("enable"):
-        raise NotImplementedByRegion("deploymentConfiguration.alarms")
     for name in ("lifecycleHooks", "earlySuccessCriteria"):
         if given.get(name):
             raise NotImplementedByRegion(f"deploymentConfiguration.{name}")

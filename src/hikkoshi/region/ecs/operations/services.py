@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hikkoshi.region.ecs import errors, lookups, shapes, tokens
+from hikkoshi.region.ecs.alarms import check_alarms
 from hikkoshi.region.ecs.operations import service_settings as settings
 from hikkoshi.region.ecs.operations.strategy import check_shiftable
 from hikkoshi.region.ecs.operations.tags import check_tags
@@ -51,6 +52,8 @@ class ServiceOperations:
         configuration = settings.deployment_configuration(
             parameters.get("deploymentConfiguration"), None
         )
+        alarms_status = await check_alarms(configuration, self._plane.alarms)
+        self._refuse_existing(arn)
         desired = settings.check_desired_count(parameters["desiredCount"])
         revision = settings.make_revision(self._plane, cluster, name, parameters)
         check_shiftable(configuration, revision)
@@ -73,7 +76,7 @@ class ServiceOperations:
             created_by=f"arn:aws:iam::{self._plane.names.account_id}:root",
         )
         self._store.forget_service(arn)
-        begin_deployment(self._store, self._plane.names, now, service, revision)
+        begin_deployment(self._store, self._plane.names, now, service, revision, alarms_status)
         self._store.put_tags(arn, tags)
         tokens.remember(self._store, "CreateService", parameters, (arn,))
         self._plane.wake()
@@ -92,6 +95,16 @@ class ServiceOperations:
             self._store, self._plane.names, cluster, parameters["service"]
         )
         settings.refuse_what_is_not_here(parameters)
+        alarms_status = await check_alarms(
+            settings.deployment_configuration(
+                parameters.get("deploymentConfiguration"), service.deployment_configuration
+            ),
+            self._plane.alarms,
+        )
+        # Another caller may have changed it while CloudWatch was asked.
+        service = lookups.active_service(
+            self._store, self._plane.names, cluster, parameters["service"]
+        )
         primary = service.primary
         assert primary is not None, "an ACTIVE service has a primary deployment"
         current = self._store.revisions[primary.revision_arn]
@@ -103,7 +116,7 @@ class ServiceOperations:
         if is_same and not parameters.get("forceNewDeployment"):
             self._store.put_service(changed)
         else:
-            begin_deployment(self._store, self._plane.names, now, changed, revision)
+            begin_deployment(self._store, self._plane.names, now, changed, revision, alarms_status)
         self._plane.wake()
         return self._answer(self._store.services[service.arn])
 
