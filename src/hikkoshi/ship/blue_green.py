@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hikkoshi.fargate.shifting import holds_s
+
 Document = dict[str, Any]
 _WORDS = {
     "RECONCILE_SERVICE": "what an earlier deployment left is taken away",
@@ -57,22 +59,8 @@ def is_over(record: Document) -> bool:
 
 
 def waits_s(service: Document) -> float:
-    """Seconds that a deployment of this definition waits by design: bake time and the holds of its
-    steps (defaults: API_CanaryConfiguration, API_LinearConfiguration)."""
-    configuration = service.get("deploymentConfiguration") or {}
-    strategy = strategy_of(service)
-    minutes = float(configuration.get("bakeTimeInMinutes") or 0)
-    if strategy == "ROLLING":
-        return 0.0
-    if strategy == "CANARY":
-        minutes += (configuration.get("canaryConfiguration") or {}).get(
-            "canaryBakeTimeInMinutes", 10
-        )
-    if strategy == "LINEAR":
-        linear = configuration.get("linearConfiguration") or {}
-        steps = -(-100.0 // float(linear.get("stepPercent", 10.0)))
-        minutes += (steps - 1) * linear.get("stepBakeTimeInMinutes", 6)
-    return minutes * 60.0
+    """Seconds that a deployment of this definition waits by design: its steps and bake time."""
+    return sum(holds_s(service.get("deploymentConfiguration") or {}))
 
 
 def target_groups(balancers: Iterable[Document]) -> list[str]:

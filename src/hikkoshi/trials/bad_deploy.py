@@ -13,6 +13,7 @@ from hikkoshi.trials import measures
 from hikkoshi.trials.adapt import lay_over
 from hikkoshi.trials.context import Context, result
 from hikkoshi.trials.deploying import (
+    deadline_s,
     describe_service_deployment,
     newest_service_deployment,
     record_deploy,
@@ -61,7 +62,7 @@ def try_bad_deploy(context: Context) -> TrialResult:
     good = before["deployments"][0]
     with contextlib.ExitStack() as undo:
         grace_note = _shorten_grace(home, before, undo)
-        sending = undo.enter_context(send(context, NAME, context.pace.deploy_deadline_s + 20))
+        sending = undo.enter_context(send(context, NAME, deadline_s(context) + 20))
         sending.pass_time(context.pace.warm_s)
         deployed = _deploy(context, sending)
         sending.pass_time(context.pace.cool_s)

@@ -7,6 +7,8 @@ from typing import Any
 
 from hikkoshi.aws.access import calling, wait_until
 from hikkoshi.base.errors import DeadlinePassed
+from hikkoshi.fargate.shifting import holds_s
+from hikkoshi.model.timers import Timers
 from hikkoshi.trials.context import Context
 from hikkoshi.trials.home import NewHome
 from hikkoshi.trials.sending import Sending
@@ -78,6 +80,15 @@ def task_definition_of_revision(home: NewHome, revision_arn: str) -> str:
     return str(found[0]["taskDefinition"])
 
 
+def deadline_s(context: Context) -> float:
+    """For a deploy: what ECS waits by design between its steps, as a rehearsal shortens it, comes
+    on top."""
+    configuration = context.project.service_definition.get("deploymentConfiguration") or {}
+    timers = Timers.for_rehearsal()
+    waits_s = sum(timers.capped("bake_time_s", hold_s) for hold_s in holds_s(configuration))
+    return context.pace.deploy_deadline_s + waits_s
+
+
 def wait_under_load(
     context: Context, sending: Sending, what: str, is_so: Callable[[], bool]
 ) -> str | None:
@@ -91,7 +102,7 @@ def wait_under_load(
         wait_until(
             what,
             is_done,
-            context.pace.deploy_deadline_s,
+            deadline_s(context),
             every_s=0.15,
             explain=lambda: explain_tasks(context.home.access.client("ecs"), context.home),
         )

@@ -9,7 +9,7 @@ from hikkoshi.model.trials import Measure, Outcome, TrialResult
 from hikkoshi.trials import measures
 from hikkoshi.trials.adapt import lay_over
 from hikkoshi.trials.context import Context, result
-from hikkoshi.trials.deploying import record_deploy, register, update, wait_under_load
+from hikkoshi.trials.deploying import deadline_s, record_deploy, register, update, wait_under_load
 from hikkoshi.trials.home import NewHome
 from hikkoshi.trials.sending import send
 from hikkoshi.trials.watch import is_whole, running_tasks
@@ -24,7 +24,7 @@ def try_rolling_deploy(context: Context) -> TrialResult:
     t_start = time.time()
     home = context.home
     changed = lay_over(home.task_definition, home.container, environment={MARKER: str(t_start)})
-    with send(context, NAME, context.pace.deploy_deadline_s + 20) as sending:
+    with send(context, NAME, deadline_s(context) + 20) as sending:
         sending.pass_time(context.pace.warm_s)
         t_deploy = time.time()
         arn = register(home, changed)
