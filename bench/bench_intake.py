@@ -1,10 +1,12 @@
 """The trace intake: the daemon's stand-in and the region's side, in CPU seconds and in truth.
 
-    .venv/bin/python bench/bench_intake.py [--spans 40000]
+    .venv/bin/python bench/bench_intake.py [--spans 40000] [--one-core]
 
 1. Each part alone, by the CPU time of this process: spans a second that one core takes.
 2. Both together, as processes: datagrams over a real socket to the sidecar, from there to the
-   region's service. Each span is counted at the end; one that is missing is told.
+   region's service. Each span is counted at the end; one that is missing is told. With --one-core
+   both are held to one core together, and the sender to the others: on a machine that does other
+   things too, what that core has left for them is told beside.
 A span is a subsegment with SQL, as an SDK sends it in a segment of ten (an N+1 page).
 """
 
@@ -31,9 +33,10 @@ from hikkoshi.base.clock import SystemClock
 from hikkoshi.evidence.recorder import JsonlRecorder
 from hikkoshi.region.front.door import ApiFront
 from hikkoshi.region.front.port import Caller
-from hikkoshi.region.xray.documents import parse_datagram, parse_document
+from hikkoshi.region.xray.documents import parse_document
 from hikkoshi.region.xray.forward import Forwarder
 from hikkoshi.region.xray.service import XrayService
+from hikkoshi.region.xray.wire import parse_datagram
 
 EACH = 10
 HEADER = b'{"format":"json","version":1}\n'
@@ -99,7 +102,17 @@ def region(pipe: Connection, directory: str) -> None:
     pipe.send(recorder.recorder.lost)
 
 
-def whole(spans: int) -> None:
+def busy_s(core: int) -> tuple[float, float]:
+    """(seconds at work, seconds in all) of one core since the start, whoever it worked for."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            fields = [int(field) for field in line.split()[1:9]]
+            tick = os.sysconf("SC_CLK_TCK")
+            return (sum(fields) - fields[3] - fields[4]) / tick, sum(fields) / tick
+    return 0.0, 0.0
+
+
+def whole(spans: int, is_one_core: bool) -> None:
     """Datagrams at 20,000 spans a second, or as fast as this machine sends them."""
     rate, count = 20_000, spans // EACH
     with tempfile.TemporaryDirectory() as name:
@@ -116,7 +129,13 @@ def whole(spans: int) -> None:
         while "listening" not in (text := (Path(name) / "log").read_text()):
             time.sleep(0.05)
         port = int(text.split("X-Ray ")[1].split(",")[0])
-        base = cpu_s(sidecar.pid)
+        cores = sorted(os.sched_getaffinity(0))
+        core, others = cores[-1], cores[:-1] or cores
+        if is_one_core:
+            for pid in (child.pid, sidecar.pid):
+                hold(int(pid or 0), {core})
+            hold(os.getpid(), set(others))
+        base, core_base = cpu_s(sidecar.pid), busy_s(core)
         out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         start = time.time()
         for number in range(count):
@@ -133,6 +152,7 @@ def whole(spans: int) -> None:
             if traces >= count:
                 break
             time.sleep(0.2)
+        core_busy, core_all = (new - old for new, old in zip(busy_s(core), core_base, strict=True))
         sidecar_s = cpu_s(sidecar.pid) - base
         sidecar.send_signal(signal.SIGTERM)
         sidecar.wait(20)
@@ -151,6 +171,16 @@ def whole(spans: int) -> None:
             f"{sent / (sidecar_s + used):,.0f} spans a CPU second in all, region alone "
             f"{sent / used:,.0f}"
         )
+        if is_one_core:
+            others_s = core_busy - sidecar_s - used
+            print(f"  core {core}, to which both were held, worked {others_s:.1f} of its "
+                  f"{core_all:.1f} s for others")  # fmt: skip
+
+
+def hold(pid: int, cores: set[int]) -> None:
+    """Every thread of that process; `sched_setaffinity` alone moves one."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
 
 
 def cpu_s(pid: int) -> float:
@@ -161,7 +191,9 @@ def cpu_s(pid: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=40_000)
-    spans = parser.parse_args().spans
+    parser.add_argument("--one-core", action="store_true")
+    arguments = parser.parse_args()
+    spans = arguments.spans
     texts = [segment(number) for number in range(spans // EACH)]
     datagrams = [HEADER + text.encode() for text in texts]
     timed(
@@ -184,7 +216,7 @@ def main() -> None:
         with (Path(name) / "spans.jsonl").open("rb") as rows:
             written = sum(1 for _ in rows)
         print(f"written: {written:,} of {spans:,} spans; lost by the recorder: {recorder.lost}")
-    whole(spans)
+    whole(spans, arguments.one_core)
     forwarder = Forwarder("http://127.0.0.1:1", "ap-northeast-1", lambda line: None)
     timed("the sidecar: queue", spans, lambda: [forwarder.put(t) for t in texts])
 

@@ -9,13 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hikkoshi.region.xray.documents import (
-    BadDocumentError,
-    normal_trace_id,
-    parse_datagram,
-    parse_document,
-)
+from hikkoshi.region.xray.documents import parse_document
+from hikkoshi.region.xray.lenient import read_by_parts
 from hikkoshi.region.xray.otlp import documents_of, read_json
+from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id, parse_datagram
 
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 SEGMENT: dict[str, Any] = {
@@ -217,11 +214,48 @@ json_values = st.recursive(
 )
 
 
+def read(parser: Any, text: str) -> Any:
+    try:
+        return parser(text)
+    except BadDocumentError as error:
+        return error.reason, error.identifier
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([*SEGMENT, "subsegments", "http", "sql"]), json_values))
 def test_no_document_breaks_the_parser(changes: dict[str, Any]) -> None:
-    try:
-        document = parse_document(json.dumps(SEGMENT | changes))
-    except BadDocumentError:
-        return
-    assert document.spans[0].span_id
+    text = json.dumps(SEGMENT | changes)
+    document = read(parse_document, text)
+    assert document == read(read_by_parts, text)
+    assert isinstance(document, tuple) or document.spans[0].span_id
+
+
+_ODD = st.sampled_from([
+    None, True, False, 0, 7, 200, 200.0, 404.5, -1, 1e9, 2.5e9, 10**30, "", "x", "200", "é\ud800",
+    "n" * 300, "70de5b6f19ff9a0b", "70DE5B6F19FF9A0C", "subsegment", "opentelemetry for go", [], {},
+    {"exceptions": [{"type": "E", "message": "m"}]}, {"sdk": "opentelemetry"}, [{}], TRACE,
+])  # fmt: skip
+_HTTP = st.fixed_dictionaries({}, optional={
+    "request": st.fixed_dictionaries({}, optional={"method": _ODD, "url": _ODD}) | _ODD,
+    "response": st.fixed_dictionaries({}, optional={"status": _ODD}) | _ODD,
+})  # fmt: skip
+_FIELDS = {
+    "name": _ODD, "namespace": _ODD, "fault": _ODD, "error": _ODD, "throttle": _ODD,
+    "in_progress": _ODD, "end_time": _ODD, "cause": _ODD, "http": _HTTP | _ODD, "parent_id": _ODD,
+    "sql": st.fixed_dictionaries({}, optional={"sanitized_query": _ODD}) | _ODD,
+    "aws": st.fixed_dictionaries({}, optional={"xray": _ODD}) | _ODD, "type": _ODD,
+}  # fmt: skip
+_GOOD = {"id": "53995c3f42cd8ad8", "name": "db", "start_time": 1478293361.3, "end_time": 2e9}
+_PARTS = st.recursive(
+    st.fixed_dictionaries({}, optional=_FIELDS).map(lambda odd: _GOOD | odd) | _ODD,
+    lambda inner: st.lists(inner, max_size=3).map(lambda parts: _GOOD | {"subsegments": parts}),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.fixed_dictionaries({}, optional=_FIELDS), st.lists(_PARTS, max_size=3) | _ODD)
+def test_in_one_go_or_part_by_part_it_is_the_same(odd: dict[str, Any], parts: Any) -> None:
+    """Few fields are odd at a time, so that both ways are gone."""
+    text = json.dumps(SEGMENT | odd | ({} if parts is None else {"subsegments": parts}))
+    assert read(parse_document, text) == read(read_by_parts, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -18,6 +19,22 @@ PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 
 _NUMBERS = frozenset({"DOUBLE", "INTEGER", "BIGINT"})
 _encoder = msgspec.json.Encoder()
+
+# For each column the very types that it takes as they are: one look in a set instead of a chain of
+# isinstance. What is not found there is looked at again, slowly.
+_PLAIN: dict[str, dict[str, frozenset[type]]] = {
+    table: {
+        name: frozenset(
+            {int, float, bool, NoneType}
+            if kind in _NUMBERS
+            else {bool, NoneType}
+            if kind == "BOOLEAN"
+            else {str, int, float, bool, NoneType}
+        )
+        for name, kind in columns.items()
+    }
+    for table, columns in TABLES.items()
+}
 
 
 class JsonlRecorder:
@@ -69,7 +86,10 @@ class JsonlRecorder:
                     target=self._write_until_closed, name="recorder", daemon=True
                 )
                 self._writer.start()
-        self._wakeup.set()
+        # Setting it takes a lock of its own. Who finds it set is in time: it is cleared before the
+        # rows are taken.
+        if not self._wakeup.is_set():
+            self._wakeup.set()
 
     def flush(self) -> None:
         """Hand all that was recorded until now to the operating system."""
@@ -158,9 +178,24 @@ class JsonlRecorder:
 def encode_row(table: str, columns: dict[str, Any]) -> bytes:
     """One JSON line. KeyError for an unknown table or column, TypeError for a value of a kind
     that the column cannot hold; lone surrogates become U+FFFD, NaN and infinity null."""
-    kinds = TABLES.get(table)
-    if kinds is None:
+    plain = _PLAIN.get(table)
+    if plain is None:
         raise KeyError(f"there is no table {table!r} in model/evidence.py")
+    try:
+        for name, value in columns.items():
+            if type(value) not in plain[name]:
+                _check(table, columns)
+                break
+    except KeyError:
+        _check(table, columns)
+    try:
+        return _encoder.encode(columns) + b"\n"
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        return _encoder.encode({k: _encodable(v) for k, v in columns.items()}) + b"\n"
+
+
+def _check(table: str, columns: dict[str, Any]) -> None:
+    kinds = TABLES[table]
     for name, value in columns.items():
         kind = kinds.get(name)
         if kind is None:
@@ -175,10 +210,6 @@ def encode_row(table: str, columns: dict[str, Any]) -> bytes:
             is_right = isinstance(value, (str, int, float))
         if not is_right:
             raise TypeError(f"{table}.{name} is {kind}, not {type(value).__name__}")
-    try:
-        return _encoder.encode(columns) + b"\n"
-    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
-        return _encoder.encode({k: _encodable(v) for k, v in columns.items()}) + b"\n"
 
 
 def _encodable(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -74,31 +74,75 @@ async def serve_connection(
         writer.close()
 
 
+class Line:
+    """POSTs to one server, on a connection that is kept from one to the next. One at a time."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ValueError for what is no http:// address."""
+        parts = urlsplit(url)
+        self._url = url
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        if parts.scheme != "http" or not self._host:
+            raise ValueError(f"{url!r} is not an http:// address")
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> Response:
+        """Raises OSError, TimeoutError or ValueError. A kept connection that turns out to be closed
+        is opened again and the call made again: who answers has to bear one that comes twice."""
+        lines = [f"POST {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines.append(f"Content-Length: {len(body)}")
+        message = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+        async with asyncio.timeout(timeout_s):
+            if self._streams is not None:
+                try:
+                    return await self._ask(self._streams, message)
+                except (OSError, asyncio.IncompleteReadError):
+                    pass
+            self._streams = await asyncio.open_connection(self._host, self._port, limit=MAX_HEAD)
+            try:
+                return await self._ask(self._streams, message)
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+                raise ValueError(f"{self._url} did not answer in HTTP") from error
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _ask(
+        self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], message: bytes
+    ) -> Response:
+        reader, writer = streams
+        is_kept = False
+        try:
+            writer.write(message)
+            await writer.drain()
+            first, fields = _parse_head(await reader.readuntil(b"\r\n\r\n"))
+            try:
+                status = int(first.split(" ")[1])
+            except IndexError as error:
+                raise ValueError(f"{self._url} did not answer in HTTP") from error
+            answer = Response(status, await _body(fields, reader, until_end=True))
+            has_end = "content-length" in fields or "transfer-encoding" in fields
+            is_kept = has_end and fields.get("connection", "").lower() != "close"
+            return answer
+        finally:
+            if not is_kept:  # also where the call was cut off: what comes yet belongs to it
+                self.close()
+
+
 async def post(
-    url: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float
+    url: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
 ) -> Response:
     """One POST on a connection of its own. Raises OSError, TimeoutError or ValueError."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
-    if parts.scheme != "http" or not host:
-        raise ValueError(f"{url!r} is not an http:// address")
-    async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port, limit=MAX_HEAD)
-        try:
-            lines = [f"POST {path} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
-            lines += [f"{name}: {value}" for name, value in headers.items()]
-            lines.append(f"Content-Length: {len(body)}")
-            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-            await writer.drain()
-            try:
-                head = await reader.readuntil(b"\r\n\r\n")
-                first, fields = _parse_head(head)
-                status = int(first.split(" ")[1])
-                return Response(status, await _body(fields, reader, until_end=True))
-            except (IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-                raise ValueError(f"{url} did not answer in HTTP") from error
-        finally:
-            writer.close()
+    line = Line(url)
+    try:
+        return await line.post(path, body, {"Connection": "close", **headers}, timeout_s)
+    finally:
+        line.close()
 
 
 async def _read(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hikkoshi.region.xray.documents import BadDocumentError, normal_trace_id
+from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id
 
 SERVER, CONSUMER, CLIENT, PRODUCER = 2, 5, 3, 4
 STATUS_ERROR = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,16 +11,14 @@ from typing import Any
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion, Operation
-from hikkoshi.region.xray.documents import (
-    BadDocumentError,
-    Document,
-    normal_trace_id,
-    parse_document,
-)
+from hikkoshi.region.xray.documents import parse_document
+from hikkoshi.region.xray.spans import Document
 from hikkoshi.region.xray.store import Trace, TraceStore
+from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id
 
 INTAKE = "xray"
 PAGE = 100
+AT_ONCE = 50
 TARGET_INTERVAL_S = 10
 TARGET_TTL_S = 30
 # Everything is kept: a rehearsal looks for the one request that failed.
@@ -77,7 +76,9 @@ class XrayService:
 
     async def put_segments(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         unprocessed = []
-        for text in parameters["TraceSegmentDocuments"]:
+        for number, text in enumerate(parameters["TraceSegmentDocuments"]):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # the loop is not only ours
             try:
                 self.take(text)
             except BadDocumentError as error:

@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hikkoshi.region.xray.documents import BadDocumentError, parse_datagram
 from hikkoshi.region.xray.forward import Forwarder
 from hikkoshi.region.xray.http import (
     BadRequestError,
@@ -30,6 +29,7 @@ from hikkoshi.region.xray.http import (
     Response,
     serve_connection,
 )
+from hikkoshi.region.xray.wire import BadDocumentError, parse_datagram
 
 LAST_FLUSH_S = 4.0
 RECEIVE_BUFFER = 4 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from hikkoshi.region.xray.documents import Document, Span
+from hikkoshi.region.xray.spans import Document, Span
 
 MAX_TRACES = 20_000
 MAX_TEXT_BYTES = 128 << 20
