@@ -96,12 +96,14 @@ class DockerSandbox:
     async def _within_limits(self, attempt: Callable[[], Awaitable[T]], limits: Path) -> T:
         """Without CAP_SYS_RESOURCE Docker can raise no limit above its own hard one: once that is
         seen, what is asked for stays below those of `limits`, a file of /proc."""
+        # Before the attempt: another container's may find it meanwhile.
+        is_limited = self._kit.ceiling is not None
         try:
             return await attempt()
         except DockerRefused as refusal:
-            if "rlimit" not in str(refusal) or self._kit.ceiling is not None:
+            if "rlimit" not in str(refusal) or is_limited:
                 raise
-            self._kit.ceiling = parse_limits(limits.read_text())
+            self._kit.ceiling = self._kit.ceiling or parse_limits(limits.read_text())
             return await attempt()
 
     async def _create(self, name: str, document: object) -> str:
