@@ -205,7 +205,7 @@ GOOD = {
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"Engine": "aurora-mysql"}, "NotImplemented", "not implemented by the local region"),
+        ({"Engine": "mysql"}, "NotImplemented", "not implemented by the local region"),
         ({"DBClusterIdentifier": "genba"}, "DBClusterAlreadyExistsFault", "already exists"),
         ({"DBClusterIdentifier": "-x"}, "InvalidParameterValue", "not a valid identifier"),
         ({"MasterUserPassword": "short"}, "InvalidParameterValue", "shorter than 8"),

@@ -18,6 +18,7 @@ from hikkoshi.region.rds.engine import DatabaseEngine
 from hikkoshi.region.rds.events import event_shape
 from hikkoshi.region.rds.groups import ParameterGroups
 from hikkoshi.region.rds.instances import InstanceOperations
+from hikkoshi.region.rds.mariadb import MariadbEngine
 from hikkoshi.region.rds.members import Surroundings
 from hikkoshi.region.rds.postgresql import PostgresEngine
 from hikkoshi.region.rds.records import zones_of
@@ -53,7 +54,10 @@ class RdsService:
     ) -> None:
         self._state = RdsState(account_id, region)
         self._ledger = Ledger(Journal(journal), clock.now) if journal is not None else None
-        engines: tuple[DatabaseEngine[Any], ...] = (PostgresEngine(ground, state_dir / ".check"),)
+        engines: tuple[DatabaseEngine[Any], ...] = (
+            PostgresEngine(ground, state_dir / ".check"),
+            MariadbEngine(ground, state_dir / ".mariadb"),
+        )
         self._state.engines = {engine.name: engine for engine in engines}
         self._state.around = Surroundings(ground, names, clock, timers, state_dir, self._state.tell)
         self._state.groups = ParameterGroups(
