@@ -192,10 +192,13 @@ def test_c14_firelens(region):
         "awslogs-stream-prefix": "x"}}  # fmt: skip
     arn = region.run(
         {"name": "router", "image": ROUTER, "essential": False, "logConfiguration": awslogs,
-         "firelensConfiguration": {"type": "fluentbit"}},
-        shell("app", "echo first; echo second; exec sleep 600", logConfiguration={
-            "logDriver": "awsfirelens",
-            "options": {"Name": "stdout", "exclude-pattern": "second"}}),
+         "firelensConfiguration": {"type": "fluentbit", "options": {
+             "config-file-type": "file",
+             "config-file-value": "/fluent-bit/configs/parse-json.conf"}}},
+        shell("app", """echo first; echo second; echo '{"level": "warn"}'; exec sleep 600""",
+              logConfiguration={
+                  "logDriver": "awsfirelens",
+                  "options": {"Name": "stdout", "exclude-pattern": "second"}}),
     )  # fmt: skip
     region.running(arn)
 
@@ -203,7 +206,8 @@ def test_c14_firelens(region):
         found = logs.filter_log_events(logGroupName="routed")["events"]
         return "\n".join(one["message"] for one in found)
 
-    text = wait_for(read, lambda t: "first" in t, "routed")
+    text = wait_for(read, lambda t: "first" in t and "warn" in t, "routed")
     assert "second" not in text
+    assert '"level"=>"warn"' in text
     assert arn in text
     region.leave(arn)

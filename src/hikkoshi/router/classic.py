@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.router import image
 from hikkoshi.router.section import Property, Section
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -32,6 +33,13 @@ def expand(text: str, environ: Mapping[str, str], warn: Callable[[str], None] | 
     return _VARIABLE.sub(value, text)
 
 
+def _fix_of_missing(path: Path) -> str:
+    fix = "check the path and that the file is in the image"
+    if path.is_relative_to(image.ROOT):
+        fix += "; of AWS's image the stand-in has " + ", ".join(image.played())
+    return fix
+
+
 class ClassicReader:
     """Reads a file and what it includes into sections.
 
@@ -50,12 +58,12 @@ class ClassicReader:
                 "the file includes itself", where=str(path), fix="remove the @INCLUDE that loops"
             )
         try:
-            lines = path.read_text("utf-8").splitlines()
+            lines = image.on_disk(path, self._warn).read_text("utf-8").splitlines()
         except OSError as error:
             raise BadInput(
                 f"could not open the configuration file: {error.strerror}",
                 where=str(path),
-                fix="check the path and that the file is in the image",
+                fix=_fix_of_missing(path),
             ) from error
         except UnicodeDecodeError as error:
             raise BadInput(
