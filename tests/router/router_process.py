@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+import msgpack
 
 STAND_IN = (sys.executable, "-m", "hikkoshi.router")
 REAL = shutil.which("fluent-bit") or "/opt/fluent-bit/bin/fluent-bit"
@@ -116,3 +120,61 @@ class Sink:
         self.gate.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+Start = Callable[..., RouterProcess]
+
+
+def through(
+    start: Start,
+    directory: Path,
+    records: list[dict[str, Any]],
+    filters: str,
+    *,
+    tag: str = "app.a",
+    parsers: str = "",
+    match: str = "*",
+) -> list[dict[str, Any]]:
+    """Send records by the forward protocol through filters; what a file output then holds."""
+    port = free_port()
+    (directory / "parsers.conf").write_text(parsers)
+    extra = f"    Parsers_File {directory}/parsers.conf\n" if parsers else ""
+    router = start(
+        f"""[SERVICE]
+    Flush 0.1
+    Grace 2
+{extra}[INPUT]
+    Name forward
+    Listen 127.0.0.1
+    Port {port}
+{filters}
+[OUTPUT]
+    Name file
+    Match {match}
+    Path {directory}
+    File out
+    Format plain
+"""
+    )  # fmt: skip
+    with connected(port, router) as sender:
+        entries = [[1_700_000_000 + n, record] for n, record in enumerate(records)]
+        sender.sendall(msgpack.packb([tag, entries, {"chunk": "c1"}]))
+        assert msgpack.unpackb(sender.recv(100)) == {"ack": "c1"}
+    assert router.stop() == 0, router.log()
+    out = directory / "out"
+    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+
+
+def connected(port: int, router: RouterProcess) -> socket.socket:
+    found: list[socket.socket] = []
+
+    def connect() -> bool:
+        assert router.process.poll() is None, router.log()
+        try:
+            found.append(socket.create_connection(("127.0.0.1", port), 5))
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    wait_until(connect, f"the router listens on {port}")
+    return found[0]

@@ -53,6 +53,11 @@ OUTPUT = "[OUTPUT]\n    Name null\n    Match *\n"
         ("@SET broken\n", 1, "@SET without '='"),
         ("[FILTER]\n    Name grep\n    Match *\n    Regex log ([\n", 4, "could not compile"),
         ("[FILTER]\n    Name parser\n    Match *\n    Key_Name log\n    Parser p\n", 5, "'p' not"),
+        (
+            "[FILTER]\n    Name multiline\n    Match *\n    multiline.parser cri\n",
+            1,
+            "'cri' is not",
+        ),
         ("[CUSTOM]\n    Name calyptia\n", 1, "not interpreted by the stand-in"),
         ("[OUTPUT]\n    Name null\n    Retry_Limit -1\n", 3, "invalid value '-1'"),
     ],
@@ -297,7 +302,7 @@ def test_lines_join_by_rules(tmp_path: Path) -> None:
     path = tmp_path / "main.conf"
     path.write_text(f"[SERVICE]\n    Parsers_File parsers.conf\n{OUTPUT}")
     held = Held()
-    joiner = JoinedLines("log", built(path).multiline["trace"], held.context)
+    joiner = JoinedLines("log", [built(path).multiline["trace"]], held.context)
     lines = ["plain", "Traceback", "  at x", "ValueError: y", "after"]
     found = joiner.apply("t", [(n, {"log": text}) for n, text in enumerate(lines)])
     assert [record["log"] for _, record in found] == [

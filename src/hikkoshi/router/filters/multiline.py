@@ -5,11 +5,13 @@ https://docs.fluentbit.io/manual/pipeline/filters/multiline-stacktrace
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.router.accessor import as_text
 from hikkoshi.router.event import Event
+from hikkoshi.router.filters.stack_traces import NAMES, built_in
 from hikkoshi.router.port import Filter, FilterContext, MultilineRules
 from hikkoshi.router.section import Settings
 
@@ -32,22 +34,23 @@ def make_multiline(settings: Settings, context: FilterContext) -> Filter:
             where=settings.section.where,
             fix="write `Mode parser` or `Mode partial_message`",
         )
-    names = [n.strip() for n in settings.required("multiline.parser").split(",")]
-    for name in names:
-        if name not in context.multiline:
-            raise BadInput(
-                f"multiline: parser '{name}' is not defined (the built-in ones are not "
-                "interpreted by the stand-in)",
-                where=settings.section.where,
-                fix="define a [MULTILINE_PARSER] in a file that Parsers_File names",
-            )
-    if len(names) > 1:
+    entries = settings.many("multiline.parser")
+    if not entries:
+        settings.required("multiline.parser")
+    names = [name.strip() for entry in entries for name in entry.value.split(",")]
+    return JoinedLines(key, [_rules(name, settings, context) for name in names], context)
+
+
+def _rules(name: str, settings: Settings, context: FilterContext) -> MultilineRules:
+    found = context.multiline.get(name) or built_in(name)
+    if found is None:
         raise BadInput(
-            "multiline: more than one multiline.parser is not interpreted by the stand-in",
+            f"multiline: parser '{name}' is not defined (of the built-in ones, the stand-in has "
+            f"{', '.join(NAMES)})",
             where=settings.section.where,
-            fix="use one [MULTILINE_PARSER], or run the real Fluent Bit (--engine docker)",
+            fix="define a [MULTILINE_PARSER] in a file that Parsers_File names",
         )
-    return JoinedLines(key, context.multiline[names[0]], context)
+    return found
 
 
 class PartialMessages:
@@ -99,16 +102,28 @@ class PartialMessages:
         self.tick(float("inf"))
 
 
+class _Message(NamedTuple):
+    """What has come of a message: since when it is held, its first record, the texts of its lines,
+    whose rules took the first, and the state they left."""
+
+    since: float
+    first: Event
+    texts: list[str]
+    rules: MultilineRules
+    state: str
+
+
 class JoinedLines:
-    """Joins lines by a [MULTILINE_PARSER]'s rules; one group for each tag and stream."""
+    """Joins lines by the rules of multiline parsers; one group for each tag and stream. The first
+    parser that takes a line as the start of a message has the lines that follow."""
 
     name = "multiline"
 
-    def __init__(self, key: str, rules: MultilineRules, context: FilterContext) -> None:
+    def __init__(self, key: str, parsers: Sequence[MultilineRules], context: FilterContext) -> None:
         self._key = key
-        self._rules = rules
+        self._parsers = tuple(parsers)
         self._context = context
-        self._held: dict[tuple[str, str], tuple[float, Event, list[str], str]] = {}
+        self._held: dict[tuple[str, str], _Message] = {}
 
     def apply(self, tag: str, events: list[Event]) -> list[Event]:
         passed: list[Event] = []
@@ -123,38 +138,44 @@ class JoinedLines:
         return passed
 
     def _line(self, group: tuple[str, str], event: Event, text: str) -> list[Event]:
-        entry = self._held.get(group)
-        if entry is not None:
-            following = self._next(entry[3], text)
+        held = self._held.pop(group, None)
+        if held is not None:
+            following = _next(held.rules, held.state, text)
             if following is not None:
-                entry[2].append(text)
-                self._held[group] = (entry[0], entry[1], entry[2], following)
-                if sum(map(len, entry[2])) >= BUFFER_LIMIT:
-                    return [self._joined(*self._held.pop(group)[1:3])]
-                return []
-        done = [self._joined(*self._held.pop(group)[1:3])] if entry is not None else []
-        following = self._next("start_state", text)
-        if following is None:
-            return [*done, event]
-        self._held[group] = (self._context.clock(), event, [text], following)
-        return done
+                held.texts.append(text)
+                return self._keep(group, held._replace(state=following))
+        done = [self._joined(held)] if held is not None else []
+        for rules in self._parsers:
+            following = _next(rules, "start_state", text)
+            if following is not None:
+                since = self._context.clock()
+                return done + self._keep(group, _Message(since, event, [text], rules, following))
+        return [*done, event]
 
-    def _next(self, state: str, text: str) -> str | None:
-        for rule in self._rules.rules:
-            pattern: Any = rule.pattern
-            if state in rule.states and pattern.search(text):
-                return rule.next_state
-        return None
+    def _keep(self, group: tuple[str, str], message: _Message) -> list[Event]:
+        """[] while lines may follow; else the message, which is whole."""
+        is_whole = message.state == "start_state" and len(message.texts) > 1
+        if is_whole or sum(map(len, message.texts)) >= BUFFER_LIMIT:
+            return [self._joined(message)]
+        self._held[group] = message
+        return []
 
-    def _joined(self, first: Event, texts: list[str]) -> Event:
-        record = dict(first[1])
-        record[self._key] = "\n".join(text.removesuffix("\n") for text in texts)
-        return (first[0], record)
+    def _joined(self, message: _Message) -> Event:
+        record = dict(message.first[1])
+        record[self._key] = "\n".join(text.removesuffix("\n") for text in message.texts)
+        return (message.first[0], record)
 
     def tick(self, now: float) -> None:
-        for group in [g for g, e in self._held.items() if now - e[0] >= self._rules.flush_s]:
-            _, first, texts, _ = self._held.pop(group)
-            self._context.resume(group[0], [self._joined(first, texts)])
+        for group in [g for g, m in self._held.items() if now - m.since >= m.rules.flush_s]:
+            self._context.resume(group[0], [self._joined(self._held.pop(group))])
 
     def close(self) -> None:
         self.tick(float("inf"))
+
+
+def _next(rules: MultilineRules, state: str, text: str) -> str | None:
+    for rule in rules.rules:
+        pattern: Any = rule.pattern
+        if state in rule.states and pattern.search(text):
+            return rule.next_state
+    return None
