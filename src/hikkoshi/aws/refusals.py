@@ -21,6 +21,8 @@ THROTTLED = {
     "RequestThrottled", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
     "ProvisionedThroughputExceededException", "LimitExceededException.Throttled",
 }  # fmt: skip
+# Where IAM's prefix is not the name of the service's client.
+_IAM = {"elbv2": "elasticloadbalancing"}
 _WHO = re.compile(r"(?:User|Role): (\S+) is not authorized")
 _ACTION = re.compile(r"to perform: ([A-Za-z0-9-]+:[A-Za-z]+)")
 _RESOURCE = re.compile(r"on resource: (\S+)")
@@ -45,10 +47,16 @@ def refusal(operation: str, code: str, message: str) -> AwsRefused:
     return AwsRefused(what)
 
 
+def iam_action(operation: str) -> str:
+    """`elbv2:ModifyRule` → `elasticloadbalancing:ModifyRule`: what a policy calls it."""
+    service, _, name = operation.partition(":")
+    return f"{_IAM.get(service, service)}:{name}"
+
+
 def _denied(operation: str, message: str) -> str:
     who, action, resource = (r.search(message) for r in (_WHO, _ACTION, _RESOURCE))
     words = f"{who[1] if who else 'these credentials'} may not call "
-    words += action[1] if action else operation
+    words += action[1] if action else iam_action(operation)
     words += f" on {resource[1]}" if resource else ""
     if "explicit deny" in message:
         words += " (a policy denies it explicitly)"
@@ -59,7 +67,7 @@ def _statement(operation: str, message: str) -> str:
     action, resource = _ACTION.search(message), _RESOURCE.search(message)
     statement = {
         "Effect": "Allow",
-        "Action": action[1] if action else operation,
+        "Action": action[1] if action else iam_action(operation),
         "Resource": resource[1].rstrip(".,") if resource else "*",
     }
     return f"add this statement to its policy: {json.dumps(statement)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from hikkoshi.cli.cutover_setup import Where, aim, reach
 from hikkoshi.cli.cutover_work import Work
 from hikkoshi.cli.places import OWN_DIRECTORY
 from hikkoshi.cli.where import place_options
-from hikkoshi.cutover.dead_man import template
+from hikkoshi.cutover.dead_man import template, template_document
 from hikkoshi.cutover.journal import Journal
 from hikkoshi.cutover.reading import read_limits, read_steps
 from hikkoshi.cutover.retiring import leftovers
@@ -249,7 +250,17 @@ def break_off(work: Work, *, force: bool, leave: bool, was_told: bool) -> None:
     state = work.journal.state()
     if state.is_over:
         if not was_told:
-            raise BadInput("no cutover is under way here", fix="`hikkoshi cutover status` shows it")
+            ended = (
+                "none was ever begun here"
+                if state.phase is Phase.NONE
+                else (f"the last one is: {state.phase.value}")
+            )
+            raise BadInput(
+                f"no cutover is under way here; {ended}",
+                where=str(work.journal.directory),
+                fix="name the directory in which it was begun; `hikkoshi cutover status DIR` shows "
+                "where one stands",
+            )
     elif leave:
         assert state.place is not None
         work.plain_mover(state.place).leave()
@@ -285,12 +296,16 @@ def status(
 
 
 @cutover.command("dead-man", epilog=DEAD_MAN)
-def dead_man() -> int:
+@click.option("--json", "as_json", is_flag=True, help="The same template as JSON.")
+def dead_man(as_json: bool) -> int:
     """Print the CloudFormation template of what goes back by itself when this tool has died.
 
     A function that puts a rule back as it was, a role that lets it change this listener and no
     other, a group for the schedules that call it, and alarms that tell of it.
     """
+    if as_json:
+        click.echo(json.dumps(template_document(), indent=2))
+        return 0
     click.echo(template(), nl=False)
     return 0
 

@@ -86,6 +86,13 @@ class Work:
 
     def need(self, phase: Phase, otherwise: str) -> State:
         state = self.journal.state()
+        if state.phase is Phase.NONE:
+            raise BadInput(
+                f"{otherwise}; none was ever begun here",
+                where=str(self.journal.directory),
+                fix="name the directory in which it was begun, or begin one: `hikkoshi cutover "
+                "start DIR --from GROUP`",
+            )
         if state.phase is not phase:
             raise BadInput(
                 f"{otherwise}; the last one here is: {state.phase.value}",

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any, Protocol
 
+import yaml
 from botocore.exceptions import ClientError
 
 from hikkoshi.aws.access import Access, calling, urgently
@@ -182,6 +183,33 @@ def template() -> str:
     text = (account / "dead_man.yaml").read_text("utf-8")
     code = (account / "put_back.py").read_text("utf-8")
     return text.replace("          @CODE@\n", textwrap.indent(code, " " * 10))
+
+
+def template_document() -> dict[str, Any]:
+    """The same, with CloudFormation's short tags (`!Ref`) as the functions that they stand for."""
+    document: dict[str, Any] = yaml.load(template(), _Tags)
+    return document
+
+
+class _Tags(yaml.SafeLoader):
+    """YAML with CloudFormation's tags. docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
+    intrinsic-function-reference.html"""
+
+    def function(self, suffix: str, node: yaml.Node) -> dict[str, Any]:
+        name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+        if isinstance(node, yaml.ScalarNode):
+            value: Any = self.construct_scalar(node)
+            if suffix == "GetAtt":
+                value = str(value).split(".", 1)
+        elif isinstance(node, yaml.SequenceNode):
+            value = self.construct_sequence(node, deep=True)
+        else:
+            assert isinstance(node, yaml.MappingNode)
+            value = self.construct_mapping(node, deep=True)
+        return {name: value}
+
+
+_Tags.add_multi_constructor("!", _Tags.function)
 
 
 def _code(error: AwsRefused) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hikkoshi.aws.access import Access, calling, urgently
-from hikkoshi.base.errors import BadInput
+from hikkoshi.base.errors import AwsRefused, BadInput
 from hikkoshi.cutover.actions import Actions, name_of, shared_by, to_ask
 
 
@@ -97,10 +97,13 @@ def find_group(access: Access, named: str) -> str:
     elb = access.client("elbv2")
     try:
         found = calling("elbv2:DescribeTargetGroups", elb.describe_target_groups, Names=[named])
-    except Exception as error:
+    except AwsRefused as error:
+        if "TargetGroupNotFound" not in error.what:
+            raise
+        where = "the local region" if access.is_local else access.region
         raise BadInput(
-            f"there is no target group {named!r}: {error}",
-            fix="`aws elbv2 describe-target-groups` lists them",
+            f"there is no target group {named!r} in {where}",
+            fix="`aws elbv2 describe-target-groups` lists them; are --profile and --region right?",
         ) from error
     return str(found["TargetGroups"][0]["TargetGroupArn"])
 

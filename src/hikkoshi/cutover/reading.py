@@ -24,7 +24,11 @@ def read_steps(text: str) -> tuple[int, ...]:
         )
     steps = tuple(int(word) for word in words)
     if any(a >= b for a, b in itertools.pairwise(steps)) or steps[0] < 1:
-        raise BadInput("the steps must rise, from 1 at the least", where="--steps")
+        raise BadInput(
+            f"{text!r}: the steps must rise, from 1 at the least",
+            where="--steps",
+            fix="write for example 1,5,25,50,100",
+        )
     if steps[-1] != 100:
         raise BadInput(
             f"the last step is {steps[-1]}, so it would never be cut over",
@@ -54,6 +58,8 @@ def _read_clause(clause: str) -> tuple[str, float | bool]:
             raise ValueError("it is not known")
         value = match[2].strip()
         if match[1] == "errors":
+            if not value.endswith("%"):
+                raise ValueError(f"is that {value}%? Write the sign")
             share = parse_share(value)
             if not 0 <= share < 1:
                 raise ValueError("a share is from 0% to below 100%")
@@ -63,6 +69,8 @@ def _read_clause(clause: str) -> tuple[str, float | bool]:
             if times < 1:
                 raise ValueError("the new side may always be as slow as the old one")
             return "p99_times", times
+        if re.fullmatch(r"[\d.]+", value):
+            raise ValueError(f"is that {value}x, {value}ms or {value}s? Write the unit")
         return "p99_s", parse_duration(value)
     except ValueError as error:
         raise BadInput(f"{clause!r}: {error}", where="--abort-on", fix=_EXAMPLE) from error

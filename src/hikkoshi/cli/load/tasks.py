@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 import tempfile
@@ -155,7 +156,8 @@ def _signals_set() -> Iterator[threading.Event]:
 @click.option("--plan", "place_text", envvar=PLACE_VARIABLE, required=True,
               help="s3://BUCKET/PREFIX of the load.")  # fmt: skip
 @click.option("--share", "share_text", envvar=SHARE_VARIABLE, required=True, help="0/4, 1/4, …")
-def share(place_text: str, share_text: str) -> None:
+@click.option("--json", "is_json", is_flag=True, help="How it ended, as JSON on stdout.")
+def share(place_text: str, share_text: str, is_json: bool) -> None:
     """What a task of `hikkoshi load --tasks N` runs: sends its share of the load and leaves what
     came of it in the bucket. It is told by HIKKOSHI_LOAD_PLAN and HIKKOSHI_LOAD_SHARE, and reaches
     AWS as every program in a task does.
@@ -171,4 +173,6 @@ def share(place_text: str, share_text: str) -> None:
         number = parse_share(share_text)
         drop = Drop(Access.to_account(), parse_bucket(place_text, PLACE_VARIABLE))
         with _signals_set() as stopping, tempfile.TemporaryDirectory(prefix="share-") as directory:
-            carry_share(drop, number, Path(directory), stopping, _say)
+            ended = carry_share(drop, number, Path(directory), stopping, _say)
+        if is_json:
+            print(json.dumps({"share": number, "plan": place_text, **ended}, indent=1))

@@ -29,8 +29,9 @@ Say = Callable[[str], None]
 
 def carry_share(
     drop: Drop, share: tuple[int, int], directory: Path, stopping: threading.Event, say: Say
-) -> None:
-    """Sends the share of the drop's plan and leaves its results there. directory: an empty one.
+) -> dict[str, Any]:
+    """Sends the share of the drop's plan and leaves its results there; what it has left of how it
+    ended. directory: an empty one.
 
     stopping: set when the task is to end (SIGTERM): what was sent until then is still left. Every
     HikkoshiError is left there too, before it is raised.
@@ -51,7 +52,9 @@ def carry_share(
             document = _follow(run, drop, task, stopping)
         finally:
             run.close()
-        drop.put(names.end(task), {**document, "began_late_s": max(0.0, late_s)})
+        ended = {**document, "began_late_s": max(0.0, late_s)}
+        drop.put(names.end(task), ended)
+        return ended
     except HikkoshiError as error:
         told = {"what": error.what, "where": error.where, "fix": error.fix}
         kind = "BadInput" if isinstance(error, BadInput) else "CannotRun"
