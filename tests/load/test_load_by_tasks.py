@@ -53,7 +53,7 @@ class Ground:
         region.register("roleless")
         region.register("idle", taskRoleArn=ROLE)
         region.register(
-            "generator", command=f"exec {sys.executable} -P -m hikkoshi.cli.main load share",
+            "generator", command=f"exec {sys.executable} -P -m hikkoshi.cli.main load share --json",
             taskRoleArn=ROLE,
         )  # fmt: skip
         self.s3.create_bucket(
@@ -126,6 +126,9 @@ def test_two_tasks_send_what_one_generator_would(ground: Ground) -> None:
     files = [ground.region.home / f"run.load.{at}" for at in (0, 1)]
     sent = sorted((r.seq, r.intended) for path in files for r in read_results(path))
     assert sent == list(enumerate(constant(50, 2).schedule()))
+    # Each task says at its end, in its own log, how its share ended.
+    logs = [path.read_text() for path in ground.region.home.rglob("*.log")]
+    assert len([text for text in logs if '"began_late_s"' in text]) == 2
     report = CliRunner().invoke(load, ["report", *map(str, files), "--json"])
     assert json.loads(report.stdout)["latency_s"] == found["latency_s"]
     ground.assert_nothing_is_left()

@@ -58,7 +58,7 @@ def _read_clause(clause: str) -> tuple[str, float | bool]:
             raise ValueError("it is not known")
         value = match[2].strip()
         if match[1] == "errors":
-            if not value.endswith("%"):
+            if not value.endswith("%") and value != "0":
                 raise ValueError(f"is that {value}%? Write the sign")
             share = parse_share(value)
             if not 0 <= share < 1:
