@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from typing import Any
 import boto3
 import pytest
 from command import Command
+
+from hikkoshi.aws.access import Access
+from hikkoshi.faults import service as looking
+from hikkoshi.faults.model import Place
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ship"))
+from throttling import throttling
 
 pytestmark = pytest.mark.region
 
@@ -77,6 +85,24 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Command, 
     )
     yield command, url
     command("down", "--all")
+
+
+def test_what_is_looked_at_is_right_while_half_of_all_calls_are_throttled(
+    region: tuple[Command, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with throttling(region[1], seed=3) as proxy:
+        for name, value in {
+            # Botocore's own attempts, seconds apart, are left out: each refusal is ours to survive.
+            "AWS_MAX_ATTEMPTS": "1", "AWS_ENDPOINT_URL": proxy.url,
+            "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        place = Place(Access.to_account(None, "ap-northeast-1"), "small", "small", "db")
+        for _ in range(3):
+            assert len(looking.running_tasks(place)) == 2
+            assert looking.unsteady_because(place) is None
+            assert looking.writer_of(looking.describe_database(place)) == "db-1"
+        assert proxy.refused > 8
 
 
 WHERE = ("--local", "--cluster", "small", "--service", "small", "--recovery", "30s")

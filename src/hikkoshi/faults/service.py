@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hikkoshi.aws.access import Access, calling
+from hikkoshi.aws.pages import pages
 from hikkoshi.base.errors import BadInput
 from hikkoshi.faults.model import NotTried, Place
 
@@ -32,11 +33,11 @@ def running_tasks(place: Place) -> list[dict[str, Any]]:
 
 def tasks_of(place: Place, desired: str) -> list[dict[str, Any]]:
     ecs = place.access.client("ecs")
-    arns: list[str] = []
-    pages = ecs.get_paginator("list_tasks").paginate(
-        cluster=place.cluster, serviceName=place.needs_service(), desiredStatus=desired
-    )
-    arns = calling("ecs:ListTasks", lambda: [a for page in pages for a in page["taskArns"]])
+    listed = pages(
+        "ecs:ListTasks", ecs, "list_tasks",
+        cluster=place.cluster, serviceName=place.needs_service(), desiredStatus=desired,
+    )  # fmt: skip
+    arns = [arn for page in listed for arn in page["taskArns"]]
     found: list[dict[str, Any]] = []
     for start in range(0, len(arns), 100):
         answer = calling(

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from hikkoshi.aws.access import Access, calling
+from hikkoshi.aws.pages import pages
 from hikkoshi.base.errors import AwsRefused, BadInput
 from hikkoshi.load.tasks.plan import Bucket
 
@@ -68,12 +69,10 @@ class Drop:
         """All objects whose names begin so, by name. Asking by a list, and not for the object
         itself, tells what is not there yet from what may not be read."""
         prefix = self.bucket.prefix + under
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket.name, Prefix=prefix
+        listed = pages(
+            "s3:ListObjectsV2", self._s3, "list_objects_v2", Bucket=self.bucket.name, Prefix=prefix
         )
-        rows = calling(
-            "s3:ListObjectsV2", lambda: [row for page in pages for row in page.get("Contents", [])]
-        )
+        rows = [row for page in listed for row in page.get("Contents", [])]
         start = len(self.bucket.prefix)
         return [Found(row["Key"][start:], row["LastModified"].timestamp()) for row in rows]
 
