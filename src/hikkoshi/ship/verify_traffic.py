@@ -53,6 +53,15 @@ def _rule(access: Access, kind: str, arn: str, seen: dict[str, set[str]]) -> Che
     if others:
         return wrong(kind, f"it has the action {others[0]}, and ECS shifts only what is forwarded")
     seen[kind] = groups_of(rule["Actions"])
+    kept_s = stickiness_of(rule["Actions"])
+    if kept_s is not None:
+        return wrong(
+            kind,
+            f"it keeps a client at one target group for {kept_s} s: those of the old one are not "
+            "shifted, and get 503 from the moment its tasks have ended until their cookie is over",
+            "turn the rule's target group stickiness off; that of the target groups "
+            "(stickiness.enabled) keeps a client at one task, and does no harm to a shift",
+        )
     return ok(kind, f"forwards to {len(seen[kind])} target groups")
 
 
@@ -65,6 +74,15 @@ def groups_of(actions: list[Document]) -> set[str]:
         if action.get("TargetGroupArn"):
             found.add(str(action["TargetGroupArn"]))
     return found
+
+
+def stickiness_of(actions: list[Document]) -> int | None:
+    """Seconds for which a client stays at one target group; None: it does not. Pure."""
+    for action in actions:
+        sticky = (action.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig") or {}
+        if sticky.get("Enabled"):
+            return int(sticky.get("DurationSeconds") or 0)
+    return None
 
 
 def _both(balancer: Document, seen: dict[str, set[str]]) -> Check:
