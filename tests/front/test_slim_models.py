@@ -93,8 +93,4 @@ def test_instance_types_say_what_moto_says_of_them() -> None:
     path = "ec2/resources/instance_types.json"
     shared = _shared(gzip.decompress(load_resource_as_bytes(f"{path}.gz")))
     assert shared == load_resource(path)
-    by_name = list(shared)
-    assert any(
-        shared[a]["ProcessorInfo"] is shared[b]["ProcessorInfo"]
-        for a, b in zip(by_name, by_name[1:], strict=False)
-    )
+    assert shared["m5.large"]["ProcessorInfo"] is shared["m5.xlarge"]["ProcessorInfo"]
