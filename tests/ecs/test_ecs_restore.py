@@ -141,3 +141,32 @@ def test_a_long_journal_is_written_anew_with_what_holds(tmp_path, monkeypatch):
         assert lasting(await house.service()) == lasting(await old.service())
 
     asyncio.run(story())
+
+
+def test_lines_that_are_written_together_are_with_the_kernel_when_the_block_is_left(tmp_path):
+    journal = journals.Journal(tmp_path / "journal")
+    with pytest.raises(ZeroDivisionError), journal.together():
+        for number in range(3):
+            journal.write(0.0, "task", "a", number)
+            with journal.together():
+                journal.write(0.0, "task", "b", None)
+        assert (tmp_path / "journal").read_bytes() == b""
+        raise ZeroDivisionError
+    kept = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert [(line["key"], line["record"]) for line in kept] == [("a", 2), ("b", None)]
+    with journal.together():
+        journal.write(0.0, "task", "c", 1)
+        journal.rewrite(0.0, [("task", "c", 2)])
+    journal.write(0.0, "task", "d", 3)
+    assert journal.read() == [("task", "c", 2), ("task", "d", 3)]
+
+
+def test_a_journal_of_many_records_is_not_written_anew_at_each_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "COMPACT_AFTER", 10)
+    journal = journals.Journal(tmp_path / "journal")
+    journal.rewrite(0.0, [("task", str(number), number) for number in range(20)])
+    grown = 0
+    while not journal.is_long:
+        journal.write(0.0, "task", "0", grown)
+        grown += 1
+    assert grown == 40

@@ -19,13 +19,14 @@ Line = tuple[str, str, Any]
 """(kind, key, record): record is a dataclass, a plain value, or None for what is gone."""
 
 COMPACT_AFTER = 20_000
-"""Lines; then the file is written anew with what still holds."""
+"""Lines, or twice what held the last time; then the file is written anew with what still holds."""
 
 _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """One writer. Lines are with the kernel when `write` returns, so that SIGKILL loses none."""
+    """One writer. Lines are with the kernel when `write` returns, so that SIGKILL loses none; but
+    see `together`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,6 +34,8 @@ class Journal:
         path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0)
         self._lines = 0
+        self._kept = 0
+        self._held: dict[tuple[str, str], tuple[float, Any]] | None = None
 
     def read(self) -> list[Line]:
         """The newest of each (kind, key), in the order in which they first appeared."""
@@ -53,22 +56,45 @@ class Journal:
 
     @property
     def is_long(self) -> bool:
-        return self._lines >= COMPACT_AFTER
+        return self._lines >= max(COMPACT_AFTER, 2 * self._kept)
 
     def write(self, now: float, kind: str, key: str, record: Any) -> None:
+        if self._held is not None:
+            self._held[kind, key] = (now, record)
+            return
         self._file.write(_encode(now, kind, key, record))
         self._lines += 1
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Lines are with the kernel when the block is left, however that is, not before: one call
+        for many, and of each (kind, key) the last only. Within another such block it changes
+        nothing."""
+        if self._held is not None:
+            yield
+            return
+        self._held = {}
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                self._file.write(b"".join(_encode(t, *place, r) for place, (t, r) in held.items()))
+                self._lines += len(held)
 
     def rewrite(self, now: float, lines: Iterable[Line]) -> None:
         """Replace the whole, at once or not at all."""
         beside = self._path.with_suffix(".new")
         beside.touch(mode=0o600)
+        texts = [_encode(now, *line) for line in lines]
         with beside.open("wb") as file:
-            file.writelines(_encode(now, *line) for line in lines)
+            file.writelines(texts)
         beside.replace(self._path)
         self._file.close()
         self._file = self._path.open("ab", buffering=0)
-        self._lines = 0
+        self._lines, self._kept = 0, len(texts)
+        if self._held is not None:
+            self._held.clear()
 
     def close(self) -> None:
         """Remove it: what ends in order does not come back."""

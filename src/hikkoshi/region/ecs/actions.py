@@ -39,24 +39,33 @@ class Actions:
 
     async def take(self, service_arn: str, step: steps.Step) -> None:
         """Take one step. A step whose task or deployment has gone meanwhile does nothing."""
+        if self.take_now(service_arn, step):
+            return
+        service = self._store.services[service_arn]
+        match step:
+            case steps.RegisterTargets():
+                await self._register(service, step.task_id)
+            case steps.EndTasks():
+                await self._end(service, step)
+            case steps.DeregisterTargets():
+                await self._deregister(service, [step.task_id])
+            case steps.ShiftTraffic():
+                await self._shift(service, step)
+
+    def take_now(self, service_arn: str, step: steps.Step) -> bool:
+        """Take a step that waits for nobody; False: it is one that does, and was not taken."""
         service = self._store.services.get(service_arn)
         if service is None:
-            return
+            return True
         match step:
             case steps.StartTasks():
                 self._start(service, step)
-            case steps.RegisterTargets():
-                await self._register(service, step.task_id)
             case steps.MarkHealthy():
                 self._mark_healthy(service, step)
             case steps.CountFailure():
                 self._count_failure(service, step)
-            case steps.EndTasks():
-                await self._end(service, step)
             case steps.TerminateTask():
                 self._terminate(service, step.task_id)
-            case steps.DeregisterTargets():
-                await self._deregister(service, [step.task_id])
             case steps.FailDeployment():
                 fail_deployment(
                     self._store, self._clock.now(), service, step.deployment_id,
@@ -66,8 +75,6 @@ class Actions:
                 self._begin_bake(service, step.deployment_id)
             case steps.EnterStage():
                 self._enter(service, step)
-            case steps.ShiftTraffic():
-                await self._shift(service, step)
             case steps.CompleteDeployment():
                 self._complete(service, step.deployment_id)
             case steps.RemoveDeployment():
@@ -82,6 +89,9 @@ class Actions:
                 self._store.change_service(
                     service_arn, status="INACTIVE", deployments=(), inactive_at=self._clock.now()
                 )
+            case _:
+                return False
+        return True
 
     def _task(self, service: ServiceRecord, task_id: str) -> TaskRecord | None:
         suffix = f"task/{service.cluster_name}/{task_id}"
@@ -115,10 +125,9 @@ class Actions:
             for task in self._store.service_tasks(service)
             if task.desired_status == "RUNNING" and task.deployment_id == deployment.id
         )
-        started = [
-            self._launcher.launch(replace(wish, capacity_provider=provider))
-            for provider in providers_of(strategy, step.count, running)
-        ]
+        providers = providers_of(strategy, step.count, running)
+        wishes = {name: replace(wish, capacity_provider=name) for name in set(providers)}
+        started = [self._launcher.launch(wishes[provider]) for provider in providers]
         text = f"has started {len(started)} tasks: {_task_list(started)}."
         if step.replaced:
             text += f" Amazon ECS replaced {step.replaced} tasks due to an unhealthy status."
@@ -166,7 +175,7 @@ class Actions:
         drained = 0
         for task_id in task_ids:
             task = self._task(service, task_id)
-            if task is None:
+            if task is None or not task.targets:
                 continue
             targets, groups = [], []
             for target in task.targets:
@@ -234,10 +243,11 @@ class Actions:
     async def _end(self, service: ServiceRecord, step: steps.EndTasks) -> None:
         request = StopRequest("ServiceSchedulerInitiated", step.reason, self._clock.now())
         ended = []
-        for task_id in step.task_ids:
-            task = self._task(service, task_id)
-            if task is not None and task.desired_status != "STOPPED":
-                ended.append(self._store.change_task(task.arn, stop_request=request))
+        with self._store.together():
+            for task_id in step.task_ids:
+                task = self._task(service, task_id)
+                if task is not None and task.desired_status != "STOPPED":
+                    ended.append(self._store.change_task(task.arn, stop_request=request))
         if not ended:
             return
         self._store.change_service(service.arn, is_steady=False)

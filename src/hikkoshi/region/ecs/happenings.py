@@ -6,6 +6,7 @@ deployment state change).
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,19 +25,20 @@ DEPLOYMENT = "ECS Deployment State Change"
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """at: seconds since the epoch. event() is EventBridge's envelope, with `time` in ISO 8601;
-    `detail` makes what is in it when it is read, since most events never are."""
+    """at: seconds since the epoch. id: 128 bits at random. event() is EventBridge's envelope, with
+    `time` in ISO 8601; `detail` makes what is in it when it is read, since most events never are.
+    """
 
     detail_type: str
     resources: tuple[str, ...]
     detail: Callable[[], dict[str, Any]]
     at: float
-    id: str
+    id: int
 
     def event(self, names: Arns) -> dict[str, Any]:
         return {
             "version": "0",
-            "id": self.id,
+            "id": str(uuid.UUID(int=self.id, version=4)),
             "detail-type": self.detail_type,
             "source": "aws.ecs",
             "account": names.account_id,
@@ -51,7 +53,7 @@ def of_task(
     before: TaskRecord | None, task: TaskRecord, store: Store, now: float
 ) -> Happening | None:
     """None for a change that AWS does not speak of (targets, counters, protection)."""
-    if before is not None and _told(before) == _told(task):
+    if before is not None and (_is_silent(before, task) or _told(before) == _told(task)):
         return None
 
     def detail() -> dict[str, Any]:
@@ -59,7 +61,17 @@ def of_task(
         shape.pop("tags", None)
         return {**shape, "updatedAt": iso(now)}
 
-    return Happening(TASK, (task.arn,), detail, now, str(uuid.uuid4()))
+    return Happening(TASK, (task.arn,), detail, now, random.getrandbits(128))
+
+
+def _is_silent(before: TaskRecord, task: TaskRecord) -> bool:
+    """Whether nothing of what `_told` reads was replaced: seen without making it."""
+    return (
+        before.state is task.state
+        and before.stop_request is task.stop_request
+        and before.is_handed_over is task.is_handed_over
+        and before.targets is task.targets
+    )
 
 
 def _told(task: TaskRecord) -> tuple[object, ...]:
@@ -97,7 +109,7 @@ def _deployment(service: ServiceRecord, deployment: Deployment, now: float) -> H
         "updatedAt": iso(now),
         "reason": deployment.rollout_reason,
     }
-    return Happening(DEPLOYMENT, (service.arn,), lambda: detail, now, str(uuid.uuid4()))
+    return Happening(DEPLOYMENT, (service.arn,), lambda: detail, now, random.getrandbits(128))
 
 
 def _action(
@@ -110,7 +122,7 @@ def _action(
         "createdAt": iso(now),
         **(more or {}),
     }
-    return Happening(SERVICE, (service.arn,), lambda: detail, now, str(uuid.uuid4()))
+    return Happening(SERVICE, (service.arn,), lambda: detail, now, random.getrandbits(128))
 
 
 def iso(seconds: float, timespec: str = "milliseconds") -> str:

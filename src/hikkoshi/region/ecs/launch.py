@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +69,7 @@ class Launcher:
             platform_version=wish.platform_version,
             zone=zone,
             subnet=subnet,
-            attachment_id=str(uuid.uuid4()),
+            attachment_id=arns.new_uuid(),
             service_name=wish.service_name,
             deployment_id=wish.deployment_id,
             started_by=wish.started_by,

@@ -36,11 +36,12 @@ class TaskNames:
         """A service is named by its tasks only."""
 
     def task_changed(self, before: TaskRecord | None, task: TaskRecord) -> None:
-        revision = self._revision(task)
         address = task.state.address if task.state is not None else None
         is_named = is_reachable(task) and address is not None
-        if is_named and revision is not None and task.arn not in self._entered:
-            self._enter(task, revision, str(address))
+        if is_named and task.arn not in self._entered:
+            revision = self._revision(task)
+            if revision is not None:
+                self._enter(task, revision, str(address))
         elif not is_named and task.arn in self._entered:
             self._leave(task.arn)
 

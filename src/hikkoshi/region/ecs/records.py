@@ -2,12 +2,17 @@
 
 Documents that belong to AWS (task definitions, network configuration) stay in AWS's shape and are
 never changed once they are in a record. Times are seconds since the epoch.
+
+Services and tasks, which are replaced at every turn of thousands of tasks, are structs of msgspec:
+made and copied (msgspec.structs.replace) in a tenth of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hikkoshi.region.ports import TaskState
 
@@ -142,8 +147,7 @@ class Event:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRecord:
+class ServiceRecord(msgspec.Struct, frozen=True):
     """deployments: the newest first. deployment_configuration is complete, with defaults."""
 
     arn: str
@@ -192,8 +196,7 @@ class StopRequest:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
+class TaskRecord(msgspec.Struct, frozen=True):
     """state is the runtime's newest snapshot. stop_request: an end that the scheduler or a caller
     asked for; is_handed_over: the runtime was told."""
 
@@ -215,7 +218,7 @@ class TaskRecord:
     service_name: str | None = None
     deployment_id: str | None = None
     started_by: str | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = {}
     enable_execute_command: bool = False
     state: TaskState | None = None
     version: int = 1

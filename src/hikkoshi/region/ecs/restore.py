@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from msgspec import structs
+
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -53,7 +55,7 @@ def restore(store: Store, lines: Iterable[Line], now: float) -> int:
             case Revision():
                 store.revisions[record.arn] = record
             case ServiceRecord():
-                store.services[record.arn] = replace(record, is_steady=False)
+                store.services[record.arn] = structs.replace(record, is_steady=False)
             case ServiceDeployment():
                 service_arn = key.split(" ", 1)[0]
                 records = store.service_deployments.setdefault(service_arn, OrderedDict())
@@ -95,7 +97,7 @@ def _lost(task: TaskRecord, now: float) -> TaskRecord:
         execution_stopped_at=at,
         stopped_at=at,
     )
-    return replace(
+    return structs.replace(
         task,
         state=ended,
         version=task.version + 1,

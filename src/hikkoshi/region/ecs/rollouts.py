@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from hikkoshi.region.ecs import arns
 from hikkoshi.region.ecs.decisions import breaker as breaking
 from hikkoshi.region.ecs.records import Deployment, Revision, ServiceDeployment, ServiceRecord
@@ -77,7 +79,9 @@ def begin_deployment(
     )
     older = tuple(replace(d, status="ACTIVE") for d in before)
     changed = store.put_service(
-        replace(service, deployments=(deployment, *older), is_steady=False, is_impaired=False)
+        structs.replace(
+            service, deployments=(deployment, *older), is_steady=False, is_impaired=False
+        )
     )
     store.put_service_deployment(service.arn, record)
     return changed

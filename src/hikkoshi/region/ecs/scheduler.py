@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.ecs.actions import Actions
 from hikkoshi.region.ecs.decisions.next_steps import next_steps
+from hikkoshi.region.ecs.decisions.steps import Step
 from hikkoshi.region.ecs.records import ServiceRecord
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.ecs.view import take_snapshot
@@ -95,14 +97,28 @@ class ServiceScheduler:
             steps = next_steps(snapshot, now)
             if not steps:
                 return taken
-            for step in steps:
-                if _plan(self._store.services[arn]) != _plan(service):
-                    # A caller, or an earlier step, changed what is wanted: ask anew.
-                    break
-                _log.debug("%s: %s", service.name, step)
-                await self._actions.take(arn, step)
-                taken += 1
+            taken += await self._take(service, steps)
         _log.warning("%s did not settle in %d rounds", arn, MAX_ROUNDS)
+        return taken
+
+    async def _take(self, service: ServiceRecord, steps: Sequence[Step]) -> int:
+        """The number of those taken: all, or those before a caller, or one of them, changed what
+        is wanted; then it is asked anew."""
+        taken, plan = 0, _plan(service)
+
+        def is_wanted() -> bool:
+            now = self._store.services[service.arn]
+            return taken < len(steps) and (now is service or _plan(now) == plan)
+
+        while is_wanted():
+            with self._store.together():
+                while is_wanted() and self._actions.take_now(service.arn, steps[taken]):
+                    taken += 1
+            if is_wanted():
+                await self._actions.take(service.arn, steps[taken])
+                taken += 1
+        for step in steps[:taken]:
+            _log.debug("%s: %s", service.name, step)
         return taken
 
 

@@ -6,15 +6,18 @@ Every change goes to the journal, if there is one, from which a later start rebu
 
 from __future__ import annotations
 
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec import structs
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.fargate import limits
 from hikkoshi.model.evidence import Recorder
+from hikkoshi.region.ecs.arns import new_uuid
 from hikkoshi.region.ecs.records import (
     Cluster,
     Definition,
@@ -66,6 +69,11 @@ class Store:
             self._journal.close()
             self._journal = None
 
+    def together(self) -> AbstractContextManager[None]:
+        """What changes within goes to the journal at the end, in one go. Nothing may be awaited
+        within: others' changes would wait too, and their callers be answered before."""
+        return nullcontext() if self._journal is None else self._journal.together()
+
     # -- clusters and task definitions
 
     def put_cluster(self, cluster: Cluster) -> Cluster:
@@ -91,7 +99,7 @@ class Store:
         return service
 
     def change_service(self, arn: str, **changes: Any) -> ServiceRecord:
-        return self.put_service(replace(self.services[arn], **changes))
+        return self.put_service(structs.replace(self.services[arn], **changes))
 
     def change_deployment(self, service_arn: str, deployment_id: str, **changes: Any) -> Deployment:
         """KeyError if the service has no such deployment any more."""
@@ -107,9 +115,9 @@ class Store:
     def say(self, service_arn: str, text: str) -> None:
         """Add a service event: `(service NAME) ` and the text; the newest hundred are kept."""
         service = self.services[service_arn]
-        event = Event(str(uuid.uuid4()), self._clock.now(), _event_message(service.name, text))
+        event = Event(new_uuid(), self._clock.now(), _event_message(service.name, text))
         events = (event, *service.events)[: limits.MAX_EVENTS]
-        self.services[service_arn] = replace(service, events=events)
+        self.services[service_arn] = structs.replace(service, events=events)
         self._write_service(self.services[service_arn])
         self._recorder.record(
             "service_events", t=event.at, service=service.name, message=event.message
@@ -161,7 +169,7 @@ class Store:
 
     def change_task(self, arn: str, **changes: Any) -> TaskRecord:
         old = self.tasks[arn]
-        return self.put_task(replace(old, version=old.version + 1, **changes))
+        return self.put_task(structs.replace(old, version=old.version + 1, **changes))
 
     def tasks_of(self, cluster_name: str) -> Iterator[TaskRecord]:
         return (task for task in self.tasks.values() if task.cluster_name == cluster_name)
@@ -188,8 +196,8 @@ class Store:
     def put_tags(self, arn: str, tags: dict[str, str]) -> None:
         if tags:
             self.tags[arn] = tags
-        else:
-            self.tags.pop(arn, None)
+        elif self.tags.pop(arn, None) is None:
+            return
         self._write("tags", arn, tags or None)
 
     def put_setting(self, name: str, value: str) -> None:
@@ -274,7 +282,7 @@ class Store:
     def _write_service(self, service: ServiceRecord) -> None:
         # All events would be written again and again; what comes back has the newest few.
         kept = service.events[:JOURNALED_EVENTS]
-        self._write("service", service.arn, replace(service, events=kept))
+        self._write("service", service.arn, structs.replace(service, events=kept))
 
     def _write(self, kind: str, key: str, record: Any) -> None:
         if self._journal is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from hikkoshi.region.ecs import errors, lookups, shapes, tokens
 from hikkoshi.region.ecs.alarms import check_alarms
@@ -144,7 +145,7 @@ class ServiceOperations:
             changes["enable_managed_tags"] = parameters["enableECSManagedTags"]
         if parameters.get("availabilityZoneRebalancing"):
             changes["zone_rebalancing"] = parameters["availabilityZoneRebalancing"]
-        return replace(service, **changes)
+        return structs.replace(service, **changes)
 
     async def delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
