@@ -118,6 +118,7 @@ class Backend:
     def __init__(self, name: str) -> None:
         self.name = name
         self.status = 200
+        self.cookie = ""
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.gate = threading.Event()
         backend = self
@@ -170,6 +171,8 @@ class Backend:
         body = self.name.encode()
         handler.send_response(self.status if path == "/health" else 200)
         handler.send_header("Content-Length", str(len(body)))
+        if self.cookie:
+            handler.send_header("Set-Cookie", self.cookie)
         handler.end_headers()
         handler.wfile.write(body)
 

@@ -344,7 +344,9 @@ def test_attributes(house: House) -> None:
     assert refused(modify, **attribute("no.such", "1"))[0] == "ValidationError"
     code, words = refused(modify, **attribute("deregistration_delay.timeout_seconds", "3601"))
     assert (code, "between 0 and 3600" in words) == ("ValidationError", True)
-    code, words = refused(modify, **attribute("slow_start.duration_seconds", "60"))
+    # Slow start goes with round robin alone.
+    assert refused(modify, **attribute("slow_start.duration_seconds", "60"))[0] == "ValidationError"
+    code, words = refused(modify, **attribute("load_balancing.algorithm.type", "weighted_random"))
     assert (code, NOT_HERE in words) == ("NotImplementedException", True)
 
 

@@ -101,14 +101,6 @@ def test_a_client_stays_with_its_target_until_that_leaves(
     assert others != first
 
 
-def test_application_cookies_are_not_played(house: House) -> None:
-    with pytest.raises(botocore.exceptions.ClientError, match="not implemented by the local"):
-        house.client.modify_target_group_attributes(
-            TargetGroupArn=house.create_group("app"),
-            Attributes=[{"Key": "stickiness.type", "Value": "app_cookie"}],
-        )
-
-
 def make_certificate(name: str) -> tuple[str, str]:
     """(certificate, key), signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -192,6 +184,24 @@ def test_https_with_certificates_of_acm(https_house: House, backends: MakeBacken
     connection.close()
     headers = next(h for path, h in one.seen if path == "/x")
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("https", "8443")
+    assert "x-amzn-tls-version" not in headers
+    prefix = "routing.http.x_amzn_tls_version_and_cipher_suite"
+    house.client.modify_load_balancer_attributes(
+        LoadBalancerArn=listener["LoadBalancerArn"],
+        Attributes=[
+            {"Key": f"{prefix}.enabled", "Value": "true"},
+            {"Key": "routing.http2.enabled", "Value": "false"},
+        ],
+    )
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    connection.request("GET", "/tls")
+    assert connection.sock.selected_alpn_protocol() == "http/1.1"
+    assert connection.getresponse().read() == b"one"
+    connection.close()
+    headers = next(h for path, h in one.seen if path == "/tls")
+    assert headers["x-amzn-tls-version"] == "TLSv1.3"
+    assert headers["x-amzn-tls-cipher-suite"].startswith("TLS_")
     house.client.add_listener_certificates(
         ListenerArn=listener["ListenerArn"],
         Certificates=[{"CertificateArn": ARNS["two.example"]}],
@@ -294,3 +304,57 @@ def test_targets_and_health_checks_by_https(https_house: House, backends: MakeBa
     house.register(group, backend)
     house.wait_for(group, healthy=1)
     assert ask(house.door(listener))[0] == "safe"
+
+
+def test_a_client_stays_by_the_applications_cookie(house: House, backends: MakeBackend) -> None:
+    group = house.create_group("app")
+    house.client.modify_target_group_attributes(
+        TargetGroupArn=group,
+        Attributes=[
+            {"Key": "stickiness.enabled", "Value": "true"},
+            {"Key": "stickiness.type", "Value": "app_cookie"},
+            {"Key": "stickiness.app_cookie.cookie_name", "Value": "SESSION"},
+        ],
+    )
+    listener = house.create_listener(house.create_balancer(), sharing({group: 1}, None))
+    made = {name: backends(name) for name in ("a", "b", "c")}
+    house.register(group, *made.values())
+    house.wait_for(group, healthy=3)
+    port = house.door(listener)
+    assert ask(port)[1] == {}, "the application sets no cookie yet"
+    for backend in made.values():
+        backend.cookie = "SESSION=1"
+    first, cookies = ask(port)
+    assert set(cookies) == {"SESSION", "AWSALBAPP-0"}
+    for backend in made.values():
+        backend.cookie = ""
+    both = "; ".join(cookies.values())
+    assert {ask(port, both)[0] for _ in range(6)} == {first}
+    assert set(ask(port, both)[1]) == {"AWSALBAPP-0"}, "it is renewed with each answer"
+    # Neither cookie holds alone, nor what is over, nor what we did not write.
+    ours = cookies["AWSALBAPP-0"]
+    assert {ask(port, ours)[0] for _ in range(6)} == {"a", "b", "c"}
+    assert {ask(port, "SESSION=1")[0] for _ in range(6)} == {"a", "b", "c"}
+    over = ours.partition("~")[0] + "~1"
+    assert {ask(port, f"SESSION=1; {over}")[0] for _ in range(6)} == {"a", "b", "c"}
+    assert ask(port, "SESSION=1; AWSALBAPP-0=%[env(HOME)]~9999999999")[0] in made
+    target = {"Id": "127.0.0.1", "Port": made[first].port}
+    house.client.deregister_targets(TargetGroupArn=group, Targets=[target])
+    assert {ask(port, both)[0] for _ in range(6)} == set(made) - {first}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("", "must be given"), ("AWSALBTG-x", "must not begin"), ("a b", "is not the name"),
+     ("a$b", "is not implemented")],
+)  # fmt: skip
+def test_names_of_cookies_that_cannot_be(house: House, name: str, said: str) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match=said):
+        house.client.modify_target_group_attributes(
+            TargetGroupArn=house.create_group("app"),
+            Attributes=[
+                {"Key": "stickiness.enabled", "Value": "true"},
+                {"Key": "stickiness.type", "Value": "app_cookie"},
+                {"Key": "stickiness.app_cookie.cookie_name", "Value": name},
+            ],
+        )

@@ -8,10 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import pytest
-from elb_house import Backend, House, wait_until
+from elb_house import QUICK, Backend, House, wait_until
 
 Make = Callable[[str], Backend]
 
@@ -70,6 +72,108 @@ def test_targets_get_the_headers_of_a_load_balancer(house: House, backends: Make
     assert trace is not None and abs(int(trace.group(1), 16) - time.time()) < 60
     assert kept["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
     assert re.fullmatch(r"Self=1-[0-9a-f]{8}-[0-9a-f]{24};Root=1-5-a", kept["x-amzn-trace-id"])
+
+
+def test_headers_as_the_attributes_want_them(house: House, backends: Make) -> None:
+    backend = backends("a")
+    _, _, port = serving(house, backend)
+    balancer = house.client.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+
+    def seen(path: str, **attributes: str) -> dict[str, str]:
+        named = {f"routing.http.{key.replace('__', '.')}": v for key, v in attributes.items()}
+        house.client.modify_load_balancer_attributes(
+            LoadBalancerArn=balancer,
+            Attributes=[{"Key": key, "Value": value} for key, value in named.items()],
+        )
+        sent = {"X-Forwarded-For": "203.0.113.7", "under_score": "1", "Host": "shop.example:81"}
+        assert get(port, path, sent)[0] == 200
+        return dict(backend.seen)[path]
+
+    removed = seen("/removed", xff_header_processing__mode="remove")
+    assert "x-forwarded-for" not in removed and removed["under_score"] == "1"
+    preserved = seen(
+        "/preserved", xff_header_processing__mode="preserve",
+        drop_invalid_header_fields__enabled="true",
+    )  # fmt: skip
+    assert preserved["x-forwarded-for"] == "203.0.113.7" and "under_score" not in preserved
+    assert preserved["host"] == "shop.example:81"
+    appended = seen(
+        "/appended", xff_header_processing__mode="append", xff_client_port__enabled="true"
+    )
+    assert re.fullmatch(r"203\.0\.113\.7, 127\.0\.0\.1:\d+", appended["x-forwarded-for"])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("routing.http.desync_mitigation_mode", "strictest"),
+        ("routing.http.desync_mitigation_mode", "monitor"),
+        ("waf.fail_open.enabled", "true"),
+        ("zonal_shift.config.enabled", "true"),
+        ("ipv6.deny_all_igw_traffic", "true"),
+        ("connection_logs.s3.enabled", "true"),
+        ("health_check_logs.s3.enabled", "true"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_name(house: House, attribute: str, value: str) -> None:
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        house.client.modify_load_balancer_attributes(
+            LoadBalancerArn=house.create_balancer(),
+            Attributes=[{"Key": attribute, "Value": value}],
+        )
+    said = refused.value.response["Error"]
+    assert said["Code"] == "NotImplementedException" and f"{attribute}={value}" in said["Message"]
+
+
+def test_a_new_target_gets_its_share_slowly(tmp_path: Path, backends: Make) -> None:
+    """The balancer's clock is moved; the shares are of real requests."""
+    ahead_s = 0.0
+    house = House(tmp_path, QUICK, monotonic=lambda: time.monotonic() + ahead_s)
+    try:
+        one, two, late = backends("one"), backends("two"), backends("late")
+        group, _, port = serving(house, one, two)
+        house.client.modify_target_group_attributes(
+            TargetGroupArn=group,
+            Attributes=[{"Key": "slow_start.duration_seconds", "Value": "900"}],
+        )
+        house.register(group, late)
+        house.wait_for(group, healthy=3)
+
+        def shares() -> Counter[str]:
+            return Counter(get(port)[1] for _ in range(60))
+
+        # A minute of 900 s, however slow this machine is: under 7 parts of 207.
+        few = shares()
+        assert few["late"] <= 5 and abs(few["one"] - few["two"]) <= 4, few
+        ahead_s = 450.0
+        wait_until(lambda: 8 <= shares()["late"] <= 16, "half a share, 12 of 60")
+        # What it is now survives a new HAProxy.
+        house.client.create_rule(
+            ListenerArn=house.client.describe_listeners(
+                LoadBalancerArn=house.client.describe_load_balancers()["LoadBalancers"][0][
+                    "LoadBalancerArn"
+                ]
+            )["Listeners"][0]["ListenerArn"],
+            Priority=1,
+            Conditions=[{"Field": "path-pattern", "Values": ["/none"]}],
+            Actions=forward(group),
+        )
+        assert 8 <= shares()["late"] <= 16
+        ahead_s = 1000.0
+        wait_until(lambda: 18 <= shares()["late"] <= 22, "the whole share, 20 of 60")
+    finally:
+        house.close()
+
+
+def test_slow_start_needs_round_robin(house: House) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match="round_robin"):
+        house.client.modify_target_group_attributes(
+            TargetGroupArn=house.create_group("app"),
+            Attributes=[
+                {"Key": "slow_start.duration_seconds", "Value": "30"},
+                {"Key": "load_balancing.algorithm.type", "Value": "least_outstanding_requests"},
+            ],
+        )
 
 
 def test_health_checks_are_those_of_elb(house: House, backends: Make) -> None:

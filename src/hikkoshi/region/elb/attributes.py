@@ -56,6 +56,17 @@ def _default_only(key: str, value: str) -> None:
     raise NotImplementedByRegion(f"elbv2: the attribute {key}={value[:80]}")
 
 
+def _cookie_name(key: str, value: str) -> None:
+    if value.upper().startswith("AWSALB"):
+        raise _refuse(f"'{key}' must not begin with AWSALB, AWSALBAPP or AWSALBTG")
+    if not _TOKEN.fullmatch(value):
+        raise _refuse(f"'{key}' is not the name of a cookie")
+    if not _PLAIN_NAME.fullmatch(value):
+        raise NotImplementedByRegion(f"elbv2: a cookie's name with other signs than -_. ({value})")
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SWITCH = among("true", "false")
 _OFF = among("false", unplayed=("true",))
 _BUCKET = matching(r"[a-z0-9.-]{3,63}|", "must be the name of a bucket")
@@ -82,12 +93,12 @@ APPLICATION: Table = {
         "defensive",
         among("defensive", unplayed=("monitor", "strictest")),
     ),
-    "routing.http.drop_invalid_header_fields.enabled": ("false", _OFF),
+    "routing.http.drop_invalid_header_fields.enabled": ("false", _SWITCH),
     "routing.http.preserve_host_header.enabled": ("false", _SWITCH),
-    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": ("false", _OFF),
-    "routing.http.xff_client_port.enabled": ("false", _OFF),
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": ("false", _SWITCH),
+    "routing.http.xff_client_port.enabled": ("false", _SWITCH),
     "routing.http.xff_header_processing.mode": ("append", among("append", "preserve", "remove")),
-    "routing.http2.enabled": ("true", among("true", unplayed=("false",))),
+    "routing.http2.enabled": ("true", _SWITCH),
     "waf.fail_open.enabled": ("false", _OFF),
     "zonal_shift.config.enabled": ("false", _OFF),
 }
@@ -140,9 +151,9 @@ HTTP_GROUP: Table = {
         among("round_robin", "least_outstanding_requests", unplayed=("weighted_random",)),
     ),
     "load_balancing.algorithm.anomaly_mitigation": ("off", among("off", unplayed=("on",))),
-    "slow_start.duration_seconds": ("0", _default_only),
-    "stickiness.type": ("lb_cookie", among("lb_cookie", unplayed=("app_cookie",))),
-    "stickiness.app_cookie.cookie_name": ("", _default_only),
+    "slow_start.duration_seconds": ("0", whole(30, 900)),
+    "stickiness.type": ("lb_cookie", among("lb_cookie", "app_cookie")),
+    "stickiness.app_cookie.cookie_name": ("", _cookie_name),
     "stickiness.app_cookie.duration_seconds": ("86400", whole(1, 604800)),
     "stickiness.lb_cookie.duration_seconds": ("86400", whole(1, 604800)),
 }
@@ -192,7 +203,18 @@ def merge_attributes(
         if value != default:
             check(key, value)
         merged[key] = value
+    _check_together(merged)
     return merged
+
+
+def _check_together(merged: Mapping[str, str]) -> None:
+    by_cookie = merged.get("stickiness.type") == "app_cookie"
+    by_cookie = by_cookie and merged["stickiness.enabled"] == "true"
+    if by_cookie and not merged["stickiness.app_cookie.cookie_name"]:
+        raise _refuse("'stickiness.app_cookie.cookie_name' must be given for app_cookie")
+    is_slow = merged.get("slow_start.duration_seconds", "0") != "0"
+    if is_slow and merged["load_balancing.algorithm.type"] != "round_robin":
+        raise _refuse("Slow start needs the load balancing algorithm round_robin")
 
 
 def _refuse(message: str) -> AwsError:

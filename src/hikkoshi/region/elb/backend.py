@@ -39,7 +39,8 @@ def check_of(group: TargetGroup, timers: Timers) -> Check:
 
 def server_line(target: Target, check: Check, group: TargetGroup) -> str:
     """The checked server's arguments, the same in a file as for `add server`."""
-    place = f"{target.address}:{target.port} id {target.number * 2} weight 1{_spoken_to(group)}"
+    place = f"{target.address}:{target.port} id {target.number * 2}"
+    place += f" weight {weight_of(target, group)}{_spoken_to(group)}"
     if not group.health_check.is_enabled:
         return place
     port = "" if group.health_check.port == "traffic-port" else f" port {group.health_check.port}"
@@ -84,7 +85,9 @@ def backend(
         "  option allbackups",
         *answer_with(unavailable(), "{ nbsrv eq 0 }"),
     ]
-    if group.has_cookies:
+    if group.has_cookies and group.attributes["stickiness.type"] == "app_cookie":
+        lines += _held_by_the_applications_cookie(group)
+    elif group.has_cookies:
         kept_s = group.attributes["stickiness.lb_cookie.duration_seconds"]
         lines += [
             # Servers come and go while HAProxy runs, so it makes their cookies' values itself.
@@ -93,6 +96,38 @@ def backend(
             f"  dynamic-cookie-key {group.backend}",
         ]
     return "\n".join([*lines, *checked_servers(group, targets, timers)]) + "\n"
+
+
+_APP_COOKIE_S = 7 * 86400
+"""AWS: the load balancer's own cookie lasts 7 days; how long it holds is written within it."""
+
+
+def _held_by_the_applications_cookie(group: TargetGroup) -> list[str]:
+    """A target that sets the named cookie keeps the client that sends it again, beside ours. Our
+    cookie is `target~end`, where AWS's is encrypted."""
+    name = group.attributes["stickiness.app_cookie.cookie_name"]
+    held_s = group.attributes["stickiness.app_cookie.duration_seconds"]
+    cookie = f'"AWSALBAPP-0=%[srv_name,field(1,-)]~%[date({held_s})]; '
+    cookie += f'Expires=%[date({_APP_COOKIE_S}),http_date]; Path=/"'
+    return [
+        "  http-request set-var(txn.now) date()",
+        "  http-request set-var(txn.left) req.cook(AWSALBAPP-0),field(2,~),sub(txn.now) "
+        f"if {{ req.cook(AWSALBAPP-0) -m found }} {{ req.cook({name}) -m found }}",
+        "  http-request set-var(txn.held) req.cook(AWSALBAPP-0),field(1,~) "
+        "if { var(txn.left) -m int gt 0 }",
+        "  use-server %[var(txn.held)] if { var(txn.held) -m found }",
+        f"  http-response add-header Set-Cookie {cookie} "
+        f"if {{ res.cook({name}) -m found }} or {{ var(txn.held) -m found }}",
+    ]
+
+
+def full_weight(group: TargetGroup) -> int:
+    """Of a server in HAProxy. With slow start there are steps between nothing and all."""
+    return 100 if group.slow_start_s else 1
+
+
+def weight_of(target: Target, group: TargetGroup) -> int:
+    return full_weight(group) if target.share is None else max(1, round(100 * target.share))
 
 
 def checked_servers(group: TargetGroup, targets: Mapping[str, Target], timers: Timers) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.model.timers import Timers
-from hikkoshi.region.elb.backend import check_of, server_line, spare_line
+from hikkoshi.region.elb.backend import check_of, server_line, spare_line, weight_of
 from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.control import Process
 from hikkoshi.region.elb.generations import Generations, Rows
@@ -20,10 +20,11 @@ from hikkoshi.region.elb.model import Holdings, TargetGroup
 from hikkoshi.region.elb.tally import Tally
 from hikkoshi.region.elb.target import (
     DRAINING,
-    INITIAL,
     STATE_HEADER,
     Target,
+    begins_slowly,
     judge,
+    share_at,
     state_lines,
 )
 from hikkoshi.region.engine.instances import Instance
@@ -105,9 +106,10 @@ class Balancer:
         for arn, group in holdings.target_groups.items():
             check = check_of(group, self._timers)
             targets = self._targets.get(arn, {})
+            weights = {key: weight_of(each, group) for key, each in targets.items()}
             lines += state_lines(
                 group.backend, group.number, targets, check.rise, check.fall,
-                has_cookies=group.has_cookies, is_encrypted=group.is_encrypted,
+                has_cookies=group.has_cookies, is_encrypted=group.is_encrypted, weights=weights,
             )  # fmt: skip
         return STATE_HEADER + "".join(line + "\n" for line in lines)
 
@@ -132,7 +134,7 @@ class Balancer:
                 return
             if known is not None:
                 fresh = Target(address, port, known.number, instance_id=instance_id)
-                targets[key] = fresh
+                await self._share(group, fresh)
                 await self._tell(group, f"set server {{}}/{fresh.spare} state ready")
                 await self._tell(group, f"set server {{}}/{fresh.server} health up")
             else:
@@ -218,6 +220,7 @@ class Balancer:
             for target in list(targets.values()):
                 if await self._step(group, target, rows, older):
                     changed.add(arn)
+            await self._share_slowly(group)
         await self._release_the_lingering(rows)
         await self._remove_the_left()
         self.tally.count_flows(self._holdings, {self._processes.current: rows, **older})
@@ -259,8 +262,12 @@ class Balancer:
         if healthy == target:
             return False
         targets[target.server] = healthy
+        if target.phase == "initial" and healthy.phase == "healthy":
+            await self._begin_slowly(group, healthy)
         if target.phase == "initial":
             await self._tell(group, f"set server {{}}/{target.server} state ready")
+        if healthy.phase == "unhealthy" and healthy.slow_since is not None:
+            await self._share(group, replace(healthy, slow_since=None, share=None))
         if target.phase == "healthy" and healthy.phase == "unhealthy" and cuts_unhealthy(group):
             await self._processes.cut(group.backend, target.server)
         return healthy.phase != target.phase
@@ -282,6 +289,22 @@ class Balancer:
             if (group.backend, name) in seen
         )
         return not sessions and await self._processes.end_the_quiet(older)
+
+    async def _begin_slowly(self, group: TargetGroup, target: Target) -> None:
+        if begins_slowly(target, self._targets[group.arn], group.slow_start_s):
+            await self._share(group, replace(target, slow_since=self._monotonic(), share=0.0))
+
+    async def _share_slowly(self, group: TargetGroup) -> None:
+        for target in list(self._targets[group.arn].values()):
+            if target.slow_since is not None:
+                share = share_at(target.slow_since, group.slow_start_s, self._monotonic())
+                since = target.slow_since if share is not None else None
+                await self._share(group, replace(target, slow_since=since, share=share))
+
+    async def _share(self, group: TargetGroup, target: Target) -> None:
+        self._targets[group.arn][target.server] = target
+        weight = weight_of(target, group)
+        await self._tell(group, f"set server {{}}/{target.server} weight {weight}")
 
     async def _release_the_lingering(self, rows: Rows) -> None:
         """A server whose target is deregistered, and whose connections were left to go on."""
@@ -332,7 +355,7 @@ class Balancer:
 def as_just_registered(targets: Mapping[str, Target]) -> dict[str, Target]:
     """The targets of a group that gets into use: checked from the beginning."""
     return {
-        key: replace(target, phase="initial", reason=INITIAL[0], description=INITIAL[1])
+        key: Target(target.address, target.port, target.number, instance_id=target.instance_id)
         for key, target in targets.items()
         if target.phase != "draining"
     }

@@ -18,14 +18,15 @@ def frontend(holdings: Holdings, arn: str) -> str:
     keep_alive = balancer.attributes["client_keep_alive.seconds"]
     lines = [
         f"frontend {listener.frontend}",
-        f"  bind fd@{listener.door_fd}{tls_of(listener)}",
-        f"  bind fd@{listener.inside_fd}{tls_of(listener)}",
+        f"  bind fd@{listener.door_fd}{tls_of(listener, balancer)}",
+        f"  bind fd@{listener.inside_fd}{tls_of(listener, balancer)}",
         # A stopping process closes no kept connection by itself, since a request might just be on
         # its way: the client is told to close with its next answer.
         "  option idle-close-on-response",
         f"  timeout client {idle}s",
         f"  timeout http-keep-alive {min(int(idle), int(keep_alive))}s",
         "  http-request set-var(txn.t0) date(0,ms)",
+        *_dropped_headers(balancer),
         *_added_headers(balancer, listener),
         "  http-response set-var(txn.answered) bool(true)",
         # Only HAProxy's own answers pass here unanswered: 503 is a connection that failed.
@@ -52,25 +53,47 @@ def frontend(holdings: Holdings, arn: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tls_of(listener: Listener) -> str:
+def tls_of(listener: Listener, balancer: LoadBalancer) -> str:
     if not listener.certificates:
         return ""
     files = " ".join(f"crt {file}" for _, file in listener.certificates)
-    return f" ssl {files} ssl-min-ver {oldest_tls(listener)} alpn h2,http/1.1"
+    offered = "h2,http/1.1" if is_on(balancer, "routing.http2.enabled") else "http/1.1"
+    return f" ssl {files} ssl-min-ver {oldest_tls(listener)} alpn {offered}"
 
 
 def oldest_tls(listener: Listener) -> str:
     return "TLSv1.2" if "TLS" in (listener.ssl_policy or "") else "TLSv1.0"
 
 
+def _dropped_headers(balancer: LoadBalancer) -> list[str]:
+    """AWS's valid names are `[-A-Za-z0-9]+`."""
+    if not is_on(balancer, "routing.http.drop_invalid_header_fields.enabled"):
+        return []
+    return ["  http-request del-header [^-A-Za-z0-9] -m reg"]
+
+
+def is_on(balancer: LoadBalancer, attribute: str) -> bool:
+    return balancer.attributes.get(attribute) == "true"
+
+
 def _added_headers(balancer: LoadBalancer, listener: Listener) -> list[str]:
     mode = balancer.attributes["routing.http.xff_header_processing.mode"]
     known = "{ req.fhdr(X-Forwarded-For) -m found }"
+    has_port = is_on(balancer, "routing.http.xff_client_port.enabled")
+    client = "%[src]:%[src_port]" if has_port else "%[src]"
+    tls = []
+    if listener.certificates and is_on(
+        balancer, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled"
+    ):
+        tls = [
+            "  http-request set-header X-Amzn-Tls-Version %[ssl_fc_protocol]",
+            "  http-request set-header X-Amzn-Tls-Cipher-Suite %[ssl_fc_cipher]",
+        ]
     lines = {
         "append": [
             "  http-request set-var-fmt(txn.xff) "
-            f'"%[req.fhdr(X-Forwarded-For)], %[src]" if {known}',
-            f'  http-request set-var-fmt(txn.xff) "%[src]" if !{known}',
+            f'"%[req.fhdr(X-Forwarded-For)], {client}" if {known}',
+            f'  http-request set-var-fmt(txn.xff) "{client}" if !{known}',
             '  http-request set-header X-Forwarded-For "%[var(txn.xff)]"',
         ],
         "remove": ["  http-request del-header X-Forwarded-For"],
@@ -78,6 +101,7 @@ def _added_headers(balancer: LoadBalancer, listener: Listener) -> list[str]:
     }[mode]
     return [
         *lines,
+        *tls,
         f"  http-request set-header X-Forwarded-Proto {listener.protocol.lower()}",
         f"  http-request set-header X-Forwarded-Port {listener.port}",
         '  http-request set-var-fmt(txn.time) "%{+X}Ts"',

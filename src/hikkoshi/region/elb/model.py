@@ -83,6 +83,11 @@ class TargetGroup:
         return self.is_http and self.is_sticky
 
     @property
+    def slow_start_s(self) -> float:
+        """0: a new target has its full share at once."""
+        return float(self.attributes.get("slow_start.duration_seconds", "0"))
+
+    @property
     def deregistration_delay_s(self) -> float:
         return float(self.attributes["deregistration_delay.timeout_seconds"])
 

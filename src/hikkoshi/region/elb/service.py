@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hikkoshi.model.evidence import NoRecorder, Recorder
@@ -49,6 +50,7 @@ class ElbService:
         certificates: Path | None = None,
         binary: str | None = None,
         journal: Path | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         balancer = Balancer(
             instance=ground.region_instance(),
@@ -57,6 +59,7 @@ class ElbService:
             sockets=sockets,
             timers=timers or Timers(),
             recorder=recorder or NoRecorder(),
+            monotonic=monotonic,
         )
         self._keeper = Keeper(
             ground=ground,

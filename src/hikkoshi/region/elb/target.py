@@ -34,6 +34,10 @@ class Target:
     reason: str | None = INITIAL[0]
     description: str | None = INITIAL[1]
     drained_by: float | None = None
+    slow_since: float | None = None
+    """The moment (monotonic seconds) at which it began to get an increasing share."""
+    share: float | None = None
+    """Of what it will get in the end, while that increases."""
     instance_id: str | None = None
 
     @property
@@ -147,6 +151,23 @@ def judge(target: Target, row: ServerRow | None) -> Target:
     return replace(target, phase="healthy", reason=None, description=None)
 
 
+def begins_slowly(target: Target, others: Mapping[str, Target], duration_s: float) -> bool:
+    """Whether a target that has become healthy gets an increasing share. AWS: not the first ones
+    of an empty group; one needs a healthy target that is not in slow start itself."""
+    is_there = any(
+        each.phase == "healthy" and each.slow_since is None
+        for key, each in others.items()
+        if key != target.server
+    )
+    return duration_s > 0 and is_there
+
+
+def share_at(slow_since: float, duration_s: float, now: float) -> float | None:
+    """Linear; None when it is the full one."""
+    share = (now - slow_since) / duration_s if duration_s else 1.0
+    return None if share >= 1 else max(0.0, share)
+
+
 def _why(row: ServerRow) -> tuple[str, str]:
     if row.check == "L7STS":
         codes = f"Health checks failed with these codes: [{row.check_code}]"
@@ -165,6 +186,7 @@ def state_lines(
     *,
     has_cookies: bool = False,
     is_encrypted: bool = False,
+    weights: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Lines of HAProxy's server-state-file, so that a new process goes on where the last one was
     and does not take every server for healthy until its first check."""
@@ -176,13 +198,15 @@ def state_lines(
         health = rise + fall - 1 if is_up else 0
         check = "15 3" if target.phase == "healthy" else "1 0"
         spare_admin = leaving if target.phase == "draining" else 0
-        for name, number, up, forced, checked in (
-            (target.server, target.number * 2, is_up, admin, f"{check} {health} 6"),
-            (target.spare, target.number * 2 + 1, True, spare_admin, "1 0 0 0"),
+        weight = (weights or {}).get(target.server, 1)
+        for name, number, up, forced, weighed, checked in (
+            (target.server, target.number * 2, is_up, admin, weight, f"{check} {health} 6"),
+            (target.spare, target.number * 2 + 1, True, spare_admin, 1, "1 0 0 0"),
         ):
+            tls = int(is_encrypted)
             lines.append(
                 f"{backend_id} {backend} {number} {name} {target.address} {2 if up else 0} "
-                f"{forced} 1 1 1 {checked} 0 1 1 - {target.port} - {int(is_encrypted)} 0 - - 0"
+                f"{forced} {weighed} {weighed} 1 {checked} 0 1 1 - {target.port} - {tls} 0 - - 0"
             )
     return lines
 
