@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from hikkoshi.region.elb.delivery import PutObject
 from hikkoshi.region.elb.groups import FindInstance
 from hikkoshi.region.elb.keeper import FindCertificate
 from hikkoshi.region.ports import Alarm
@@ -67,6 +68,22 @@ class MotoAlarms:
 def _alarm(found: Any) -> Alarm:
     looks_back_s = float(found.period or 0) * float(found.evaluation_periods or 0)
     return Alarm(found.state_value == "ALARM", looks_back_s)
+
+
+def object_putter(clients: MakeClient) -> PutObject:
+    """S3 is moto's."""
+
+    def put(region: str, bucket: str, key: str, content: bytes) -> str | None:
+        try:
+            clients("s3", region).put_object(Bucket=bucket, Key=key, Body=content)
+        except (ClientError, BotoCoreError) as error:
+            return str(error)
+        return None
+
+    async def put_object(region: str, bucket: str, key: str, content: bytes) -> str | None:
+        return await asyncio.to_thread(put, region, bucket, key, content)
+
+    return put_object
 
 
 def certificate_finder(account_id: str) -> FindCertificate:

@@ -42,6 +42,7 @@ from hikkoshi.region.motos import (
     MotoAlarms,
     certificate_finder,
     instance_finder,
+    object_putter,
     return_certificates,
 )
 from hikkoshi.region.payload import (
@@ -134,6 +135,7 @@ class Region:
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
             find_instance=instance_finder(clients),
             find_certificate=certificate_finder(payload.account_id),
+            put_object=object_putter(clients),
             certificates=context.kept_directory / "certificates",
             journal=context.record_directory / BALANCERS_JOURNAL,
         )  # fmt: skip
@@ -313,6 +315,7 @@ class Region:
         return {}
 
     async def _flush(self, asked: dict[str, Any]) -> dict[str, Any]:
+        await self.elb.flush()
         await asyncio.to_thread(self.recorder.flush)
         return {"lost": self.recorder.lost}
 

@@ -74,7 +74,7 @@ _PREFIX = matching(r"(?!.*AWSLogs)(?!/)[^\0]{0,512}(?<!/)|", "must not hold AWSL
                    "end with a slash")  # fmt: skip
 
 APPLICATION: Table = {
-    "access_logs.s3.enabled": ("false", _OFF),
+    "access_logs.s3.enabled": ("false", _SWITCH),
     "access_logs.s3.bucket": ("", _BUCKET),
     "access_logs.s3.prefix": ("", _PREFIX),
     "client_keep_alive.seconds": ("3600", whole(60, 604800)),

@@ -15,6 +15,7 @@ from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.backend import check_of, server_line, spare_line, weight_of
 from hikkoshi.region.elb.config import render
 from hikkoshi.region.elb.control import Process
+from hikkoshi.region.elb.delivery import Delivery
 from hikkoshi.region.elb.generations import Generations, Rows
 from hikkoshi.region.elb.model import Holdings, TargetGroup
 from hikkoshi.region.elb.tally import Tally
@@ -46,6 +47,7 @@ class Balancer:
         sockets: Path,
         timers: Timers,
         recorder: Recorder,
+        delivery: Delivery,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes = Generations(
@@ -65,7 +67,7 @@ class Balancer:
         self._recorded_at = 0.0
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
-        self.tally = Tally(recorder)
+        self.tally = Tally(recorder, delivery)
 
     # Structure
 
@@ -342,6 +344,11 @@ class Balancer:
         targets = self._targets.get(group_arn, {})
         self.tally.record_targets(self._holdings, group_arn, targets)
 
+    async def flush(self) -> None:
+        """Write to S3 what access logs have not been given yet."""
+        self.tally.read_lines(self._holdings)
+        await self.tally.delivery.flush(time.time())
+
     async def close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
@@ -349,6 +356,7 @@ class Balancer:
                 await self._watch
             self._watch = None
         await self._processes.close()
+        await self.flush()
         self.tally.close()
 
 

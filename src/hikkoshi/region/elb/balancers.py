@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_balancer
+from hikkoshi.region.elb.frontend import has_access_logs
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import Holdings, LoadBalancer
 from hikkoshi.region.elb.terms import check_name, refuse
@@ -157,6 +158,8 @@ class LoadBalancerCalls:
         table = table_of_balancer(balancer.kind)
         merged = merge_attributes(balancer.attributes, parameters["Attributes"], table)
         altered = replace(balancer, attributes=merged)
+        if has_access_logs(altered) and logs_of(balancer) != logs_of(altered):
+            await self._keeper.balancer.tally.delivery.check(altered)
         await self._keeper.change(lambda held: held.having("load_balancers", altered.arn, altered))
         return _attributes(merged)
 
@@ -203,6 +206,13 @@ class LoadBalancerCalls:
 
     async def _set_tags(self, item: str, tags: Mapping[str, str]) -> None:
         await self._keeper.change(lambda held: held.having("tags", item, tags))
+
+
+def logs_of(balancer: LoadBalancer) -> tuple[str, ...]:
+    """Where access logs go, if they do."""
+    return tuple(
+        balancer.attributes[f"access_logs.s3.{x}"] for x in ("enabled", "bucket", "prefix")
+    )
 
 
 def _describe_one(balancer: LoadBalancer) -> dict[str, Any]:

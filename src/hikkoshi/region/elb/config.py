@@ -8,7 +8,7 @@ from pathlib import Path
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.answers import page_of, quoted
 from hikkoshi.region.elb.backend import backend
-from hikkoshi.region.elb.frontend import CONNECT_TIMEOUT_S, frontend
+from hikkoshi.region.elb.frontend import CONNECT_TIMEOUT_S, frontend, has_access_logs
 from hikkoshi.region.elb.meter import LOG_FORMAT
 from hikkoshi.region.elb.model import Holdings, LoadBalancer, forwarded
 from hikkoshi.region.elb.stream import IDLE_S, stream_backend, stream_defaults, stream_frontend
@@ -28,8 +28,11 @@ def render(
 
     targets: by the group's ARN, then by `address:port`. log_fd: takes a line for each request.
     """
+    has_logs = any(has_access_logs(each) for each in holdings.load_balancers.values())
     streams = {arn for arn, each in holdings.listeners.items() if not each.is_http}
-    parts = [_head(control_socket, state_file, log_fd, has_streams=bool(streams))]
+    parts = [
+        _head(control_socket, state_file, log_fd, has_streams=bool(streams), has_logs=has_logs)
+    ]
     used: dict[str, LoadBalancer] = {}
     for arn in sorted(holdings.listeners.keys() - streams):
         listener = holdings.listeners[arn]
@@ -63,9 +66,12 @@ def _streams(
         yield stream_backend(group, longest, targets.get(group_arn, {}), timers)
 
 
-def _head(control_socket: Path, state_file: Path, log_fd: int, *, has_streams: bool) -> str:
+def _head(
+    control_socket: Path, state_file: Path, log_fd: int, *, has_streams: bool, has_logs: bool
+) -> str:
     # A request is over after a while; a connection that is passed on may go on for as long as it
     # likes, whatever is changed meanwhile.
+    log_length = 800 if not has_logs else 4000
     hard_stop = "" if has_streams else "  hard-stop-after 75s\n"
     pages = "\n".join(
         f'  http-error status {status} content-type "text/html" string {quoted(page_of(shown))} '
@@ -84,7 +90,7 @@ def _head(control_socket: Path, state_file: Path, log_fd: int, *, has_streams: b
   stats socket {control_socket} mode 600 level admin
   stats timeout 1h
 {hard_stop}  server-state-file {state_file}
-  log fd@{log_fd} len 800 format raw local0 info
+  log fd@{log_fd} len {log_length} format raw local0 info
 
 defaults
   mode http

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hikkoshi.region.elb.access import ACCESS_RULES
+from hikkoshi.region.elb.alb_log import LOGGED_FORMAT, LOGGED_RULES, LOGGED_TLS_RULES
 from hikkoshi.region.elb.conditions import acl_of
+from hikkoshi.region.elb.meter import LOG_FORMAT
 from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer
 from hikkoshi.region.elb.routing import lines_of
 
@@ -28,6 +30,7 @@ def frontend(holdings: Holdings, arn: str) -> str:
         "  http-request set-var(txn.t0) date(0,ms)",
         *_dropped_headers(balancer),
         *_added_headers(balancer, listener),
+        *_logged(balancer, listener),
         "  http-response set-var(txn.answered) bool(true)",
         # Only HAProxy's own answers pass here unanswered: 503 is a connection that failed.
         "  acl answered var(txn.answered) -m found",
@@ -51,6 +54,20 @@ def frontend(holdings: Holdings, arn: str) -> str:
         lines += lines_of(holdings, actions, f"{{ var(txn.rule) -m int {priority} }}", listener)
     # use_backend is looked at after every http-request rule, whatever the order here.
     return "\n".join(lines) + "\n"
+
+
+def _logged(balancer: LoadBalancer, listener: Listener) -> list[str]:
+    if not has_access_logs(balancer):
+        return []
+    return [
+        f'  log-format "{LOGGED_FORMAT} {LOG_FORMAT}"',
+        *LOGGED_RULES,
+        *(LOGGED_TLS_RULES if listener.certificates else ()),
+    ]
+
+
+def has_access_logs(balancer: LoadBalancer) -> bool:
+    return is_on(balancer, "access_logs.s3.enabled")
 
 
 def tls_of(listener: Listener, balancer: LoadBalancer) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hikkoshi.region.elb.access import ACCESS_FORMAT
+from hikkoshi.region.elb.alb_log import logged_of
 from hikkoshi.region.elb.flows import FlowMeter
 
 LOG_FORMAT = f"%f %b %ST %Tr %ts {ACCESS_FORMAT}"
@@ -58,7 +59,7 @@ class Meter:
         with self._turn:
             for line in lines:
                 text = line.decode("ascii", "replace")
-                words = text.split(" ", 5)
+                words = logged_of(text)[1].split(" ", 5)
                 if len(words) >= 5 and words[0].startswith("listener-"):
                     self._count(words[:5], t)
                     counted.append(text)

@@ -101,4 +101,8 @@ def _redirect(config: Document, matches: str, listener: Listener) -> list[str]:
     elif query:
         where += "?" + expand("Query", "")
     code = config["StatusCode"].removeprefix("HTTP_")
-    return [*lines, f"  http-request redirect code {code} location {quoted(where)} if {matches}"]
+    return [
+        *lines,
+        f"  http-request set-var-fmt(txn.to) {quoted(where)} if {matches}",
+        f"  http-request redirect code {code} location %[var(txn.to)] if {matches}",
+    ]

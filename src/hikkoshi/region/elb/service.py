@@ -11,6 +11,7 @@ from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.balancer import Balancer
 from hikkoshi.region.elb.balancers import FindSubnet, LoadBalancerCalls
 from hikkoshi.region.elb.cloudwatch import LoadBalancerMetrics
+from hikkoshi.region.elb.delivery import Delivery, PutObject
 from hikkoshi.region.elb.groups import FindInstance, TargetGroupCalls
 from hikkoshi.region.elb.keeper import FindCertificate, Keeper
 from hikkoshi.region.elb.listeners import ListenerCalls
@@ -29,6 +30,7 @@ class ElbService:
     find_subnet: (VPC, zone) of a subnet; without it subnets are taken as they are.
     find_instance: an EC2 instance's address; without it no instance can be a target.
     find_certificate: from ACM; without it there is no HTTPS.
+    put_object: to S3, for access logs; without it there are none.
     certificates: the directory of certificates with their keys, which HAProxy reads.
     journal: a file; `restore` brings back what a killed region left in it and in `certificates`
     (restore.py), and closing in order removes it.
@@ -50,6 +52,7 @@ class ElbService:
         certificates: Path | None = None,
         binary: str | None = None,
         journal: Path | None = None,
+        put_object: PutObject | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         balancer = Balancer(
@@ -59,6 +62,7 @@ class ElbService:
             sockets=sockets,
             timers=timers or Timers(),
             recorder=recorder or NoRecorder(),
+            delivery=Delivery(put_object),
             monotonic=monotonic,
         )
         self._keeper = Keeper(
@@ -128,6 +132,10 @@ class ElbService:
         if not self.has_target_group(target_group_arn):
             return None
         return await self._keeper.balancer.request_count(self._keeper.group(target_group_arn))
+
+    async def flush(self) -> None:
+        """Write access logs to S3 now, and not at the end of their five minutes."""
+        await self._keeper.balancer.flush()
 
     async def restore(self) -> None:
         await self._keeper.restore()

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.elb.access import request_of
+from hikkoshi.region.elb.alb_log import logged_of
 from hikkoshi.region.elb.control import Process
+from hikkoshi.region.elb.delivery import Delivery
 from hikkoshi.region.elb.generations import Rows
 from hikkoshi.region.elb.meter import Meter
 from hikkoshi.region.elb.model import Holdings
@@ -21,21 +23,31 @@ class Tally:
     """Owns the pipe into which HAProxy logs. On the region's loop; the meter may be asked in any
     thread."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, delivery: Delivery) -> None:
         self._recorder = recorder
+        self.delivery = delivery
         self.meter = Meter()
         self._lines_in, self.log_fd = open_pipe()
 
     def read_lines(self, held: Holdings) -> None:
         """Whatever HAProxy has written since; it never waits for us, but loses what finds no room
         (1 MiB, some 5,000 requests in a tenth of a second)."""
+        if self._lines_in < 0:
+            return
         now = int(time.time())
+        logged = []
         groups = {group.backend: arn for arn, group in held.target_groups.items()}
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._lines_in, 1 << 20):
-                for line in self.meter.take(data, now):
+                for whole in self.meter.take(data, now):
+                    request_logged, line = logged_of(whole)
+                    if request_logged is not None:
+                        logged.append(request_logged)
                     if (request := request_of(line, groups)) is not None:
                         self._recorder.record("balanced", **request)
+
+        self.delivery.take(logged, held)
+        self.delivery.look(time.time())
 
     def record_targets(self, held: Holdings, group_arn: str, targets: Mapping[str, Target]) -> None:
         counts = dict.fromkeys(("healthy", "unhealthy", "initial", "draining"), 0)
