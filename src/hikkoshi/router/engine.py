@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from hikkoshi.router.assembly import make_filters, make_inputs, make_routes
+from hikkoshi.router.codec import quicken
 from hikkoshi.router.configuration import Configuration
 from hikkoshi.router.event import Event
 from hikkoshi.router.inputs.base import Input
@@ -29,6 +30,8 @@ CHUNK_BYTES = 2_000_000
 MAX_HOPS = 10
 TICK_S = 0.5
 REPORT_S = 10.0
+QUICK_FROM = 10_000
+"""Records after which a faster JSON is worth what its loading costs."""
 
 
 class _Task(NamedTuple):
@@ -68,6 +71,7 @@ class Engine:
         self._reported = ""
         self._stop_by: float | None = None
         self._is_asked_to_stop = False
+        self._is_quick = False
         self._filters = make_filters(configuration, log, self._emitter)
         self._inputs = make_inputs(configuration, log, self._selector, self.ingest)
         self._routes = make_routes(configuration, OutputContext(log, write, environ))
@@ -281,6 +285,9 @@ class Engine:
             self._dispatch(chunk)
 
     def _tick_filters(self) -> None:
+        if not self._is_quick and self.counters.accepted >= QUICK_FROM:
+            self._is_quick = True
+            quicken()
         now = time.monotonic()
         for made, _ in self._filters:
             made.tick(now)

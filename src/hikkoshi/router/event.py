@@ -1,31 +1,13 @@
-"""One event as it travels through the router, and its JSON."""
+"""One event as it travels through the router, and how its time is written."""
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 Event = tuple[int, dict[str, Any]]
 """(nanoseconds since the epoch, record). Text that was not UTF-8 holds lone surrogates, so that
 its bytes can be had back (`surrogateescape`)."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=lambda v: _plain(v))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode("utf-8", "replace")
-    return str(value)
-
-
-def to_json(value: Any) -> bytes:
-    """JSON in UTF-8; bytes that are no UTF-8 become U+FFFD."""
-    text = _encode.encode(value)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 
 
 def format_time(nanoseconds: int, style: str) -> Any:

@@ -15,6 +15,7 @@ import msgpack
 from hikkoshi.router.event import Event
 
 NANOSECOND = 1_000_000_000
+_ALL_TEXT = frozenset({str})
 
 
 class BadMessage(Exception):
@@ -78,6 +79,19 @@ def _record(record: dict[Any, Any]) -> dict[str, Any]:
 
 def _key(key: Any) -> str:
     return key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else str(key)
+
+
+def read_plain(message: Any, tag: str) -> Event | None:
+    """The event of a message as FireLens' driver sends it, [tag, time, record] under the tag of the
+    one before; None for any other, which `read_message` reads."""
+    if type(message) is not list or len(message) != 3 or message[0] != tag:
+        return None
+    _, time, record = message
+    if type(record) is not dict or not _ALL_TEXT.issuperset(map(type, record)):
+        return None
+    if type(time) is int:
+        return time * NANOSECOND, record
+    return (int(time), record) if type(time) is Moment else None
 
 
 def read_message(message: Any, limit_bytes: int) -> tuple[str, list[Event], dict[str, Any]] | None:

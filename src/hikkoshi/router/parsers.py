@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.router.codec import from_json
 from hikkoshi.router.match import compile_regex
 from hikkoshi.router.section import Section, Settings
 from hikkoshi.router.timeformat import compile_time, parse_offset
@@ -124,7 +124,7 @@ def _from_json(text: str) -> Fields | None:
     if "{" not in text:
         return None
     try:
-        value = json.loads(text)
+        value = from_json(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -32,9 +32,10 @@ class Modify(Passing):
         self._conditions = [_condition(entry) for entry in settings.many("condition")]
 
     def apply(self, tag: str, events: list[Event]) -> list[Event]:
+        steps, conditions = self._steps, self._conditions
         for _, record in events:
-            if all(holds(record) for holds in self._conditions):
-                for step in self._steps:
+            if not conditions or all(holds(record) for holds in conditions):
+                for step in steps:
                     step(record)
         return events
 

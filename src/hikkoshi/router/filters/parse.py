@@ -37,6 +37,7 @@ class Parse(Passing):
         return [self._one(event) for event in events]
 
     def _one(self, event: Event) -> Event:
+        """The record itself is left as it is: filters before may have sent it elsewhere too."""
         time, record = event
         text = record.get(self._key)
         if not isinstance(text, str):
@@ -47,8 +48,10 @@ class Parse(Passing):
                 continue
             fields, moment = parsed
             if self._reserve:
-                for key, value in record.items():
-                    if key != self._key or self._preserve:
-                        fields[key] = value
+                kept = record
+                if not self._preserve:
+                    kept = record.copy()
+                    del kept[self._key]
+                fields.update(kept)
             return (time if moment is None else moment, fields)
         return event

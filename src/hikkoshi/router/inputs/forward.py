@@ -8,7 +8,7 @@ from pathlib import Path
 import msgpack
 
 from hikkoshi.router.event import Event
-from hikkoshi.router.forward import BadMessage, pack, read_message, unpacker
+from hikkoshi.router.forward import BadMessage, pack, read_message, read_plain, unpacker
 from hikkoshi.router.inputs.base import Connection, Host, SocketInput
 from hikkoshi.router.section import Settings, parse_size
 
@@ -52,6 +52,10 @@ class _Sender(Connection):
         try:
             self._reader.feed(data)
             for message in self._reader:
+                event = read_plain(message, tag)
+                if event is not None:
+                    events.append(event)
+                    continue
                 found = read_message(message, self._owner.buffer_max)
                 if found is None:
                     continue

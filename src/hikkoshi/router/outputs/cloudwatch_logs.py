@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.router.accessor import as_text
-from hikkoshi.router.event import Event, to_json
+from hikkoshi.router.codec import to_json
+from hikkoshi.router.event import Event
 from hikkoshi.router.http import HttpClient, HttpFailed, Tls
 from hikkoshi.router.outputs.captured import Captured
 from hikkoshi.router.port import Log, Output, Result

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from hikkoshi.router import VERSION
-from hikkoshi.router.event import Event, to_json
+from hikkoshi.router.codec import to_json
+from hikkoshi.router.event import Event
 from hikkoshi.router.http import HttpClient, HttpFailed, gzip_bytes, read_tls
 from hikkoshi.router.port import Log, Result
 from hikkoshi.router.section import Settings

@@ -6,7 +6,8 @@ import base64
 from typing import Any
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.router.event import TIME_STYLES, Event, format_time, to_json
+from hikkoshi.router.codec import to_json
+from hikkoshi.router.event import TIME_STYLES, Event, format_time
 from hikkoshi.router.forward import event_time, pack
 from hikkoshi.router.http import HttpClient, HttpFailed, gzip_bytes, read_tls
 from hikkoshi.router.port import Log, Result

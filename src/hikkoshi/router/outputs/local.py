@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.router.event import Event, to_json
+from hikkoshi.router.codec import to_json
+from hikkoshi.router.event import Event
 from hikkoshi.router.outputs.http import JsonShape
 from hikkoshi.router.port import Log, Result
 from hikkoshi.router.section import Settings
