@@ -147,7 +147,7 @@ def test_a_router_that_logs_to_itself_is_refused(project: Path) -> None:
     ("old", "new", "words"),
     [
         ("targets: targets.http", "targets: target.http", "there is no"),
-        ("engine: aurora-postgresql", "engine: aurora-mysql", "plays no 'aurora-mysql'"),
+        ("engine: aurora-postgresql", "engine: mysql", "plays no 'mysql'"),
         ("instances: 2", "instances: 9", "1 to 3 instances"),
         ("instances: 2", "image: mysql:8", "cannot be reached"),
         ("rate: 120/s", "rate: lots", "is not a rate"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hikkoshi.cli.database_choice import refuse_database
 from hikkoshi.load.targets import load_targets
 from hikkoshi.model.project import Project
 from hikkoshi.model.timers import Timers
@@ -43,5 +44,6 @@ def make_plan(
         load_targets(directory / settings.load.targets)
     if settings.synthetic is not None:
         load_tests(directory / settings.synthetic)
+    refuse_database(project)
     pace = Pace.quick() if quick else Pace.full()
     return Plan(project, trials, pace, Timers.for_rehearsal(), keep)

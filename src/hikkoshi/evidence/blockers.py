@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hikkoshi.evidence.engines import condition
 from hikkoshi.evidence.store import EvidenceStore
 
 MOST_SESSIONS = 40
@@ -44,8 +45,8 @@ class Blocker:
 def deadlock_circle(store: EvidenceStore) -> tuple[float, tuple[Waiting, ...]] | None:
     """The first deadlock whose detail could be read: (t, processes in the order of waiting)."""
     rows = store.rows(
-        "SELECT t, detail FROM database_log WHERE sqlstate = '40P01' AND detail IS NOT NULL "
-        "ORDER BY t LIMIT 20"
+        f"SELECT t, detail FROM database_log WHERE {condition('deadlock')} "
+        "AND detail IS NOT NULL ORDER BY t LIMIT 20"
     )
     for t, detail in rows:
         circle = read_circle(detail)
@@ -55,7 +56,8 @@ def deadlock_circle(store: EvidenceStore) -> tuple[float, tuple[Waiting, ...]] |
 
 
 def read_circle(detail: str) -> tuple[Waiting, ...]:
-    """PostgreSQL's DETAIL of a deadlock; empty when it is not in that form."""
+    """The detail of a deadlock in PostgreSQL's form, into which MariaDB's is brought; empty when
+    it is not in that form."""
     statements = {
         int(pid): text.strip()
         for pid, text in re.findall(r"^Process (\d+): ([^\n]*(?:\n(?!Process \d)[^\n]*)*)", detail,

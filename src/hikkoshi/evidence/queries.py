@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hikkoshi.evidence.engines import Kind, condition
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window
 
@@ -130,21 +131,18 @@ def sending_length(store: EvidenceStore, window: Window) -> float | None:
 
 
 def database_log(
-    store: EvidenceStore, sqlstate: str, message_part: str, window: Window | None = None
+    store: EvidenceStore, kind: Kind, window: Window | None = None
 ) -> list[DatabaseLogRow]:
-    """Rows with that SQLSTATE, or, where the state is not known, with these words."""
+    """Rows that tell of that, in either engine's terms."""
     rows = store.rows(
-        """
+        f"""
         SELECT t, coalesce(instance, ''), coalesce(sqlstate, ''), coalesce(message, ''),
                coalesce(detail, ''), coalesce(statement, '')
         FROM database_log
-        WHERE (sqlstate = ? OR (sqlstate IS NULL AND contains(message, ?)))
-          AND t BETWEEN ? AND ?
+        WHERE {condition(kind)} AND t BETWEEN ? AND ?
         ORDER BY t
         """,
         [
-            sqlstate,
-            message_part,
             window.t_start if window else float("-inf"),
             window.t_end if window else float("inf"),
         ],

@@ -16,6 +16,10 @@ MOST_CONNECTIONS = 5000
 LONGEST_S = 60.0
 
 
+def speaks_mysql(url: str) -> bool:
+    return url.startswith(("mysql", "mariadb"))
+
+
 class FailoverDatabase(Plain):
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -110,6 +114,8 @@ class ConnectionExhaustion(Plain):
                 "how this machine reaches the database is not known",
                 fix="set DATABASE_URL=postgresql://user:password@host:port/name",
             )
+        if speaks_mysql(self._place.database_url):
+            raise NotTried("exhausting the connections of a MySQL database is not implemented")
         try:
             self._connect().close()
         except psycopg.Error as error:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.faults.databases import speaks_mysql
 from hikkoshi.faults.model import Writes
 
 TABLE = "hikkoshi_fault_sequence"
@@ -49,6 +50,12 @@ class DatabaseSink:
         self._connection: psycopg.Connection[Any] | None = None
 
     def open(self) -> None:
+        if speaks_mysql(self._url):
+            raise BadInput(
+                "writing a sequence into a MySQL database is not implemented",
+                where="DATABASE_URL",
+                fix="write by an endpoint of the service: --write 'METHOD URL BODY'",
+            )
         try:
             with self._connect() as connection:
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (number bigint)")

@@ -83,6 +83,13 @@ def _check(project: Project) -> None:
         raise BadInput(
             f"iac.source.repository is {iac.source.repository!r}", where=where, fix="OWNER/NAME"
         )
+    database = project.settings.database
+    if database and database.engine != "aurora-postgresql" and iac.database is None:
+        raise BadInput(
+            f"a CDK app that creates a cluster of {database.engine} is not implemented",
+            where=where,
+            fix="name the cluster that is there under iac.database",
+        )
     network = iac.network
     if network and network.private_subnets and len(network.zones) != len(network.private_subnets):
         raise BadInput(

@@ -206,7 +206,7 @@ def settings(
     if not chosen.speaks_http:
         for key in ("load_balancer", "synthetic", "load"):
             del made[key]
-    if environment.database is not None and environment.database.engine == "aurora-postgresql":
+    if environment.database is not None:
         database = environment.database
         made["database"] = {
             "engine": database.engine, "cluster": database.cluster, "name": database.name,

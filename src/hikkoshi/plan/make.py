@@ -58,8 +58,6 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     traffic = plan_traffic(chosen.name, host.access_logs, chosen.health_path, notebook)
     schema, copies = _schema(chosen, environment.database is not None, notebook)
     reasons = list(image.reasons_not)
-    if environment.database and environment.database.engine != "aurora-postgresql":
-        reasons.append(f"the local region plays no {environment.database.engine}: not implemented")
     task = documents.task_definition(
         chosen, place, size, nofile, environment, router, traces, image.environment, front
     )

@@ -92,14 +92,14 @@ def _check_database(document: Document, settings: Settings) -> None:
         raise document.refuse(
             ("database", "image"),
             f"the database image {database.image!r} cannot be reached: the region plays Aurora "
-            "with PostgreSQL processes of its own and pulls no database image",
+            "with database processes of its own and pulls no database image",
             "take `image` out",
         )
-    if database.engine != "aurora-postgresql":
+    if database.engine not in ("aurora-postgresql", "aurora-mysql"):
         raise document.refuse(
             ("database", "engine"),
             f"the local region plays no {database.engine!r}",
-            "aurora-postgresql is what it has; aurora-mysql is not implemented",
+            "aurora-postgresql and aurora-mysql are what it has",
         )
     if not 1 <= database.instances <= 3:
         raise document.refuse(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-
 from hikkoshi.aws.access import Access, calling, wait_until
-from hikkoshi.base.errors import BadInput, CannotRun
+from hikkoshi.base.errors import CannotRun
+from hikkoshi.database.client import FAMILIES, PORTS, POSTGRESQL, Client, connect
 from hikkoshi.model.project import Database, Project
 
 
@@ -25,19 +23,12 @@ class DatabaseHome:
     user: str
     password: str = field(repr=False)
     door: str = ""
+    engine: str = POSTGRESQL
 
-    def connect(self) -> psycopg.Connection[Any]:
+    def connect(self) -> Client:
+        """Raises CannotRun."""
         host, _, port = self.door.rpartition(":")
-        return psycopg.connect(
-            host=host,
-            port=int(port),
-            dbname=self.name,
-            user=self.user,
-            password=self.password,
-            connect_timeout=5,
-            application_name="hikkoshi",
-            autocommit=True,
-        )
+        return connect(self.engine, host, int(port), self.name, self.user, self.password)
 
     def fill(self, template: str) -> str:
         """{user}, {password}, {endpoint}, {port}, {name} and {generated} in a template."""
@@ -59,7 +50,7 @@ def create_database(access: Access, settings: Database) -> DatabaseHome:
             "rds:CreateDBClusterParameterGroup",
             rds.create_db_cluster_parameter_group,
             DBClusterParameterGroupName=group,
-            DBParameterGroupFamily="aurora-postgresql17",
+            DBParameterGroupFamily=FAMILIES[settings.engine],
             Description="what hikkoshi.yaml asks for",
         )
         calling(
@@ -98,11 +89,12 @@ def create_database(access: Access, settings: Database) -> DatabaseHome:
     return DatabaseHome(
         settings.cluster,
         made["Endpoint"],
-        int(made.get("Port") or 5432),
+        int(made.get("Port") or PORTS[settings.engine]),
         settings.name,
         settings.user,
         password,
         door,
+        settings.engine,
     )
 
 
@@ -148,19 +140,7 @@ def _failures(rds: Any) -> list[str]:
 
 def load_schema(project: Project, database: DatabaseHome) -> None:
     assert project.settings.database is not None
-    with database.connect() as connection:
+    with database.connect() as client:
         for name in project.settings.database.schema:
-            path = project.directory / name
-            try:
-                # No parameters: the simple protocol takes a whole file of statements.
-                connection.execute(path.read_text("utf-8").encode())
-            except psycopg.Error as error:
-                line = ""
-                position = error.diag.statement_position
-                if position:
-                    line = f":{path.read_text('utf-8').count(chr(10), 0, int(position)) + 1}"
-                raise BadInput(
-                    f"PostgreSQL refuses this: {str(error).splitlines()[0]}", where=f"{path}{line}"
-                ) from error
-        with contextlib.suppress(psycopg.Error):
-            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            client.run_file(project.directory / name)
+        client.finish()

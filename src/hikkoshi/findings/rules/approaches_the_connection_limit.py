@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hikkoshi.evidence import database, queries
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured, service_of, whole_number
@@ -19,8 +20,6 @@ APPLIES = Applies((Need.DATABASE, Need.LOAD), PLANNED)
 # facts/observability.md: 80 % of the usable connections warns, 100 % is critical.
 HINT_SHARE = 0.80
 FULL_SHARE = 1.0
-# PostgreSQL's default superuser_reserved_connections.
-RESERVED_CONNECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,11 @@ class Sum:
     most_tasks: int
     limit: int
     refused: int
+    reserved: int = 3
 
     @property
     def usable(self) -> int:
-        return self.limit - RESERVED_CONNECTIONS
+        return self.limit - self.reserved
 
     @property
     def per_task(self) -> int:
@@ -64,6 +64,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     level = worst.certainty
     if level is None:
         return None
+    state, _ = engine_of(evidence).states["too_many_connections"]
     arithmetic = (
         f"{worst.peak} connections / {worst.tasks} tasks = {worst.per_task} a task; "
         f"{worst.per_task} × {max(worst.most_tasks, worst.tasks)} tasks = {worst.projected} "
@@ -73,11 +74,11 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         measured(
             "peak per task × most tasks at once (desiredCount × maximumPercent)",
             arithmetic,
-            f"{FULL_SHARE:.0%} of max_connections {worst.limit} less {RESERVED_CONNECTIONS} "
+            f"{FULL_SHARE:.0%} of max_connections {worst.limit} less {worst.reserved} "
             f"reserved is likely, {HINT_SHARE:.0%} a hint; reached or refused is a fact",
             worst.window,
         ),
-        measured("connections refused (SQLSTATE 53300)", worst.refused, 0, worst.window),
+        measured(f"connections refused (SQLSTATE {state})", worst.refused, 0, worst.window),
     ]
     return Finding(
         NAME,
@@ -97,8 +98,9 @@ def _sum(evidence: EvidenceStore, window: Window, limit: int | None) -> Sum | No
     if not limit or not tasks:
         return None
     most = whole_number(evidence, "maximum_tasks") or tasks
-    refused = queries.database_log(evidence, "53300", "too many clients", window)
-    return Sum(window, peak, tasks, most, limit, len(refused))
+    refused = queries.database_log(evidence, "too_many_connections", window)
+    reserved = engine_of(evidence).reserved
+    return Sum(window, peak, tasks, most, limit, len(refused), reserved)
 
 
 def _advice(worst: Sum) -> tuple[str, ...]:
@@ -107,7 +109,7 @@ def _advice(worst: Sum) -> tuple[str, ...]:
         f"Set the pool's maximum to at most {fits} a task in all its processes: {fits} × "
         f"{max(worst.most_tasks, worst.tasks)} tasks stays under {HINT_SHARE:.0%} of "
         f"{worst.usable}.",
-        "Or raise max_connections in the cluster's parameter group (each connection of PostgreSQL "
-        "costs about 10 MB), or put RDS Proxy between.",
+        "Or raise max_connections in the cluster's parameter group (each connection costs "
+        "memory: of PostgreSQL about 10 MB), or put RDS Proxy between.",
         "Or lower deploymentConfiguration.maximumPercent, so that fewer tasks run at once.",
     )

@@ -51,9 +51,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
             NAME, "the load ended within the name's TTL of the new writer's first sample"
         )
     writes = [
-        row
-        for row in queries.database_log(evidence, "25006", "read-only transaction", past)
-        if row.instance == old
+        row for row in queries.database_log(evidence, "read_only", past) if row.instance == old
     ]
     opened = _opened(evidence, old, past)
     tasks = occasions.addresses(evidence)

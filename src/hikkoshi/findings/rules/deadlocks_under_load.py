@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from hikkoshi.evidence import queries
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.queries import DatabaseLogRow, DatabaseSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
@@ -61,7 +62,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     logged = [
         row
         for stretch in windows.own
-        for row in queries.database_log(evidence, "40P01", "deadlock detected", stretch)
+        for row in queries.database_log(evidence, "deadlock", stretch)
     ]
     if all(len(samples) < 2 for samples in sampled) and not logged:
         return NotJudged(NAME, "the database was not sampled during the trials")
@@ -70,17 +71,18 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     number = max(counted, len(logged))
     if number < FACT_DEADLOCKS:
         return None
+    engine = engine_of(evidence)
     t_start, t_end = windows.own[0].t_start, windows.own[-1].t_end
     numbers = [
         Evidence(
-            "deadlocks (pg_stat_database.deadlocks)",
+            f"deadlocks ({engine.deadlocks})",
             str(counted),
             str(FACT_DEADLOCKS),
             t_start,
             t_end,
         ),
         Evidence(
-            "deadlocks in the server's log (SQLSTATE 40P01)",
+            f"deadlocks in the server's log (SQLSTATE {engine.states['deadlock'][0]})",
             str(len(logged)),
             str(FACT_DEADLOCKS),
             t_start,
@@ -174,5 +176,6 @@ _ADVICE = (
     "lock them first with SELECT … WHERE id = ANY(…) ORDER BY id FOR UPDATE.",
     "Keep transactions short: no calls to other services between the first lock and COMMIT.",
     "Retry the whole transaction, with a small random delay, when it fails with SQLSTATE 40P01 "
-    "(psycopg.errors.DeadlockDetected); retrying the one statement is not enough.",
+    "(PostgreSQL; psycopg.errors.DeadlockDetected) or error 1213 (MySQL); retrying the one "
+    "statement is not enough.",
 )

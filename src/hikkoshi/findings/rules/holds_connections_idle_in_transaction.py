@@ -1,4 +1,4 @@
-"""Sessions that hold a transaction open and do nothing, as pg_stat_activity showed them."""
+"""Sessions that hold a transaction open and do nothing, as the database itself showed them."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def draw(waiter: Session, same: Sequence[Session]) -> str:
 def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | None:
     if not any(database.activity(evidence, window) for window in windows.planned):
         return NotJudged(NAME, "the database was not sampled during steady or soak")
-    deadlocks = queries.database_log(evidence, "40P01", "deadlock detected")
+    deadlocks = queries.database_log(evidence, "deadlock")
     found = [
         waits
         for window in windows.planned

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hikkoshi.evidence import queries
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.queries import DatabaseSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
@@ -23,8 +24,6 @@ CHURN_PER_REQUEST = 0.05
 # Own cuts: fewer requests, or fewer sessions, than these are the noise of a start.
 LEAST_REQUESTS = 20
 LEAST_CHURN = 20
-# PostgreSQL's default superuser_reserved_connections.
-RESERVED_CONNECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def _look(evidence: EvidenceStore, window: Window) -> Sessions | None:
     samples = queries.database_samples(evidence, window)
     if len(samples) < 2:
         return None
-    refused = queries.database_log(evidence, "53300", "too many clients", window)
+    refused = queries.database_log(evidence, "too_many_connections", window)
     # Requests are counted between the samples, so that the window's edges cancel out.
     requests = queries.answered_between(evidence, samples[0].t, samples[-1].t)
     return count(samples, window, requests, len(refused))
@@ -144,13 +143,14 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
 def _limits(evidence: EvidenceStore, seen: Sessions) -> list[Evidence]:
     window, rows = seen.window, []
     limit = seen.max_connections
-    usable = limit - RESERVED_CONNECTIONS if limit else None
+    engine = engine_of(evidence)
+    usable = limit - engine.reserved if limit else None
     if usable:
         rows.append(
             Evidence(
                 "peak of open connections",
                 f"{seen.peak} of {usable}",
-                f"max_connections {limit} less {RESERVED_CONNECTIONS} reserved for superusers",
+                f"max_connections {limit} less {engine.reserved} reserved for superusers",
                 window.t_start,
                 window.t_end,
             )
@@ -170,9 +170,10 @@ def _limits(evidence: EvidenceStore, seen: Sessions) -> list[Evidence]:
             )
         )
     if seen.refused:
+        state, words = engine.states["too_many_connections"]
         rows.append(
             Evidence(
-                "connections refused (SQLSTATE 53300, too many clients already)",
+                f"connections refused (SQLSTATE {state}: {words})",
                 str(seen.refused),
                 "0",
                 window.t_start,

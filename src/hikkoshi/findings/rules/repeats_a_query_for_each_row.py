@@ -1,4 +1,4 @@
-"""Exact statements per request from pg_stat_statements, and repeated siblings in traces."""
+"""Exact statements per request from the database's own count, and repeated siblings in traces."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ _NOT_A_QUERY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _VALUE = re.compile(r"'(?:[^']|'')*'|\$[0-9]+|%s|\b[0-9][0-9.]*\b")
+_AROUND = re.compile(r"\s*([(),.])\s*")
 _OUR_OWN = re.compile(r"\bpg_(?:stat_\w+|catalog|is_in_recovery|postmaster\w*)\b", re.IGNORECASE)
 
 
@@ -66,8 +67,10 @@ def is_query(statement: str) -> bool:
 
 
 def shape(statement: str) -> str:
-    """The statement without its values, however a driver or pg_stat_statements writes them."""
-    return " ".join(_VALUE.sub("?", statement).split()).rstrip("; ").lower()
+    """The statement without its values, however a driver, pg_stat_statements or
+    performance_schema, which puts blanks and backquotes around, writes it."""
+    bare = _VALUE.sub("?", statement).replace("`", "")
+    return _AROUND.sub(r"\1", " ".join(bare.split())).rstrip("; ").lower()
 
 
 def repeats(deltas: Sequence[StatementDelta]) -> tuple[Repeat, ...]:
@@ -135,7 +138,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
             )
         return NotJudged(
             NAME,
-            "no endpoint was probed between two marks of pg_stat_statements, and no spans came",
+            "no endpoint was probed between two marks of the statements, and no spans came",
         )
     return None
 

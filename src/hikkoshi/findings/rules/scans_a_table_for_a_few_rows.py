@@ -6,6 +6,7 @@ import re
 
 from hikkoshi.evidence import database
 from hikkoshi.evidence.database import Scan
+from hikkoshi.evidence.engines import Engine, engine_of
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
 from hikkoshi.findings.numbers import measured, surest
@@ -47,10 +48,11 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
     for scan in database.scans(evidence):
         if level := certainty_of(scan):
             by_table.setdefault(scan.table, []).append((level, scan))
-    return tuple(_finding(table, found) for table, found in by_table.items()) or None
+    engine = engine_of(evidence)
+    return tuple(_finding(table, found, engine) for table, found in by_table.items()) or None
 
 
-def _finding(table: str, found: list[tuple[Certainty, Scan]]) -> Finding:
+def _finding(table: str, found: list[tuple[Certainty, Scan]], engine: Engine) -> Finding:
     worst = max((scan for _, scan in found), key=lambda scan: scan.calls)
     numbers = [
         measured(
@@ -62,7 +64,7 @@ def _finding(table: str, found: list[tuple[Certainty, Scan]]) -> Finding:
     ]
     numbers.append(
         measured(
-            "rows read by sequential scans (pg_stat_user_tables)",
+            engine.scanned,
             f"{worst.scanned_rows} in {worst.scans} scans",
             f"{READ_SHARE:.0%} of the table in each makes it a fact",
         )
@@ -74,7 +76,7 @@ def _finding(table: str, found: list[tuple[Certainty, Scan]]) -> Finding:
         f"{table} ({worst.live_rows} rows) is read whole for {worst.rows / worst.calls:.0f} rows: "
         f"no index serves {worst.condition}. The cost grows with the table.",
         tuple(numbers),
-        _advice(table, worst),
+        _advice(table, worst, engine),
         tuple(f"{scan.query}\nfilter: {scan.condition}" for _, scan in found),
     )
 
@@ -90,15 +92,15 @@ def columns_of(condition: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _advice(table: str, scan: Scan) -> tuple[str, ...]:
+def _advice(table: str, scan: Scan, engine: Engine) -> tuple[str, ...]:
     columns = columns_of(scan.condition)
     index = (
-        f"CREATE INDEX CONCURRENTLY ON {table} ({', '.join(columns)});"
+        engine.index.format(table=table, columns=", ".join(columns), name="_".join(columns))
         if columns
         else f"Index the columns of {table} that the filter compares."
     )
     return (
-        f"{index} CONCURRENTLY does not block writers; run it outside a transaction.",
+        f"{index} {engine.index_note}",
         "If the filter wraps the column (lower(x), x::date, x LIKE '%…'), index the expression "
         "(or use pg_trgm), or write the condition on the bare column.",
         "Look at it with EXPLAIN (ANALYZE, BUFFERS) and production's number of rows.",

@@ -83,6 +83,7 @@ class Scans:
             with suppress(ServerSilent):
                 connection.select(schema)
                 answer, _ = connection.execute(f"EXPLAIN FORMAT=JSON {sample}")
+                connection.execute(f"EXPLAIN EXTENDED {sample}")
                 warnings, _ = connection.execute("SHOW WARNINGS")
                 rewritten = " ".join(str(row[2]) for row in warnings)
                 plan = json.loads(answer[0][0])

@@ -1,0 +1,1 @@
+"""Databases that belong to a project, asked from this machine."""
