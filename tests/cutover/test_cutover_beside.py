@@ -108,3 +108,20 @@ def test_the_mark_goes_with_the_cutover(sides: Sides) -> None:
     assert sides.run(*RESTS, "--no-mark")[0] == 0
     assert sides.marks() == []
     assert sides.run("back")[0] == 0
+
+
+def test_where_nothing_can_be_moved_the_rules_are_shown(sides: Sides) -> None:
+    """And the default action has a name, by which it is chosen."""
+    code, _, err = sides.run("start", "--from", "web-new", "--to", "web-new")
+    assert code == 2 and "the old side and the new side are both web-new" in err
+    code, _, err = sides.run(*START, "--rule", "arn:nosuch")
+    assert code == 2 and "there is no rule arn:nosuch there" in err
+    code, _, err = sides.run(*START, "--listener", f"{sides.listener[:-3]}abc")
+    assert code == 3 and "--listener wants the ARN" in err
+    code, _, err = sides.run("start", "--to", "web-old", "--listener", sides.listener)
+    assert code == 2 and "forwards everything to it already" in err
+    assert "web port 8000, default action → forward web-old 1" in err
+    code, out, err = sides.run(*RESTS, "--listener", sides.listener, "--rule", "default")
+    assert code == 0, out + err
+    assert sides.weights() == {"old": 90, "new": 10}
+    assert sides.run("back")[0] == 0

@@ -71,9 +71,13 @@ def service_logs(
     definition = found.calls.definition(primary(service)["taskDefinition"]) or {}
     containers = definition.get("containerDefinitions", [])
     if container is not None:
+        names = ", ".join(str(each["name"]) for each in containers)
         containers = [c for c in containers if c["name"] == container]
         if not containers:
-            raise BadInput(f"there is no container {container!r}")
+            raise BadInput(
+                f"there is no container {container!r}", where="--container",
+                fix=f"there are {names}",
+            )  # fmt: skip
     try:
         back_s = parse_duration(since)
     except ValueError as error:

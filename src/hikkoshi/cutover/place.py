@@ -8,7 +8,7 @@ from typing import Any
 
 from hikkoshi.aws.access import Access, calling, urgently
 from hikkoshi.base.errors import AwsRefused, BadInput
-from hikkoshi.cutover.actions import Actions, name_of, shared_by, to_ask
+from hikkoshi.cutover.actions import Actions, name_of, say, shared_by, to_ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class _Rule:
     port: int
     rule_arn: str | None
     actions: Actions
+
+    @property
+    def name(self) -> str:
+        """As --rule has it."""
+        return self.rule_arn or "default"
 
     @property
     def words(self) -> str:
@@ -101,9 +106,10 @@ def find_group(access: Access, named: str) -> str:
         if "TargetGroupNotFound" not in error.what:
             raise
         where = "the local region" if access.is_local else access.region
+        asked = "" if access.is_local else "; are --profile and --region right?"
         raise BadInput(
             f"there is no target group {named!r} in {where}",
-            fix="`aws elbv2 describe-target-groups` lists them; are --profile and --region right?",
+            fix=f"`aws elbv2 describe-target-groups` lists them{asked}",
         ) from error
     return str(found["TargetGroups"][0]["TargetGroupArn"])
 
@@ -132,10 +138,14 @@ def find_place(
     """The one rule that forwards to the old group alone (or has others beside it, at 0).
 
     old None: whatever the rule forwards to. BadInput if there is none, or a choice."""
+    if new == old:
+        raise BadInput(
+            f"the old side and the new side are both {name_of(new)}",
+            fix="--from names the target group that has the traffic now, --to the one that gets it",
+        )
     candidates = []
-    for each in _rules(access, listener):
-        if rule is not None and each.rule_arn != rule:
-            continue
+    rules = [each for each in _rules(access, listener) if rule in (None, each.name)]
+    for each in rules:
         shared = shared_by(each.actions)
         if len(shared) == 1 and new not in shared and (old is None or old in shared):
             candidates.append((each, next(iter(shared))))
@@ -143,15 +153,28 @@ def find_place(
         found, forwards_to = candidates[0]
         return Place(found.load_balancer, found.listener, found.rule_arn, forwards_to, new)
     if not candidates:
-        raise BadInput(
-            f"no rule forwards to {name_of(old) if old else 'one target group'} alone, so none can "
-            f"be shared with {name_of(new)}",
-            fix="name the old side: --from TARGET-GROUP, and where it is: --listener ARN",
-        )
+        raise _no_place(rules, new, old, rule)
     lines = "\n".join(f"    {each.words} → {name_of(arn)}" for each, arn in candidates)
     raise BadInput(
         f"{len(candidates)} rules could be meant:\n{lines}",
         fix="choose: --from TARGET-GROUP, --listener ARN, --rule ARN (or --rule default)",
+    )
+
+
+def _no_place(rules: list[_Rule], new: str, old: str | None, rule: str | None) -> BadInput:
+    if rule is not None and not rules:
+        return BadInput(
+            f"there is no rule {rule} there", where="--rule",
+            fix="`aws elbv2 describe-rules --listener-arn ARN` lists them",
+        )  # fmt: skip
+    what = name_of(old) if old else "one other target group"
+    words = f"no rule forwards to {what} alone, so none can be shared with {name_of(new)}"
+    if any(shared_by(each.actions) == {new} for each in rules):
+        words += "; one forwards everything to it already"
+    lines = "".join(f"\n    {each.words} → {say(each.actions)}" for each in rules)
+    return BadInput(
+        f"{words}; the rules there:{lines or ' none'}",
+        fix="name the old side: --from TARGET-GROUP, and where it is: --listener ARN",
     )
 
 
@@ -166,7 +189,16 @@ def _rules(access: Access, listener: str | None) -> Iterator[_Rule]:
 
 def _listeners(elb: Any, listener: str | None) -> list[dict[str, Any]]:
     if listener is not None:
-        found = calling("elbv2:DescribeListeners", elb.describe_listeners, ListenerArns=[listener])
+        try:
+            found = calling(
+                "elbv2:DescribeListeners", elb.describe_listeners, ListenerArns=[listener]
+            )
+        except AwsRefused as error:
+            error.fix = error.fix or (
+                "--listener wants the ARN of a listener of this account and region: `aws elbv2 "
+                "describe-listeners --load-balancer-arn ARN` lists them"
+            )
+            raise
         return list(found["Listeners"])
     return [
         each
