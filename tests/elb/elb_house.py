@@ -197,10 +197,11 @@ class House:
             sockets=Path(tempfile.mkdtemp(prefix="elb-")),
             timers=timers,
             recorder=self.recorder,
-            find_subnet={
-                "subnet-a": ("vpc-1", "ap-northeast-1a"),
-                "subnet-c": ("vpc-1", "ap-northeast-1c"),
-            }.get,
+            find_subnet=lambda subnet, region: {
+                "subnet-a": ("vpc-1", f"{region}a"),
+                "subnet-c": ("vpc-1", f"{region}c"),
+                "subnet-d": ("vpc-1", f"{region}d"),
+            }.get(subnet),
             **more,
         )
         door = socket.create_server(("127.0.0.1", 0))

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from hikkoshi.region.elb.balancers import FindSubnet
 from hikkoshi.region.elb.delivery import PutObject
 from hikkoshi.region.elb.groups import FindInstance
 from hikkoshi.region.elb.keeper import FindCertificate
@@ -18,6 +20,23 @@ from hikkoshi.region.ports import Alarm
 from hikkoshi.region.task.secrets import MakeClient
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
+
+
+def subnet_finder(account_id: str) -> FindSubnet:
+    """Subnets are moto's. One that EC2 does not know is taken as it is, since a project's service
+    definition names those of its AWS account; EC2 is not imported to learn that it knows none."""
+
+    def find(subnet: str, region: str) -> tuple[str | None, str]:
+        if "moto.ec2.models" not in sys.modules:
+            return None, ""
+        from moto.backends import get_backend
+
+        for in_zone in get_backend("ec2")[account_id][region].subnets.values():
+            if subnet in in_zone:
+                return str(in_zone[subnet].vpc_id), str(in_zone[subnet].availability_zone)
+        return None, ""
+
+    return find
 
 
 def instance_finder(clients: MakeClient) -> FindInstance:

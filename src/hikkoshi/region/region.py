@@ -44,6 +44,7 @@ from hikkoshi.region.motos import (
     instance_finder,
     object_putter,
     return_certificates,
+    subnet_finder,
 )
 from hikkoshi.region.payload import (
     BALANCERS_JOURNAL,
@@ -134,6 +135,7 @@ class Region:
         self.elb = ElbService(
             ground=ground, names=self.names, sockets=RUN, timers=timers, recorder=self.recorder,
             find_instance=instance_finder(clients),
+            find_subnet=subnet_finder(payload.account_id),
             find_certificate=certificate_finder(payload.account_id),
             put_object=object_putter(clients),
             certificates=context.kept_directory / "certificates",

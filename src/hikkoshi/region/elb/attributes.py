@@ -207,6 +207,21 @@ def merge_attributes(
     return merged
 
 
+def check_stickiness(protocol: str, asked: Sequence[Document]) -> None:
+    """Of a target group: AwsError for a type that its protocol has not. The words are those that
+    moto's suite expects of AWS."""
+    values = {item.get("Key", ""): item.get("Value", "") for item in asked}
+    kind = values.get("stickiness.type")
+    if kind is not None:
+        if kind not in ("app_cookie", "lb_cookie", "source_ip"):
+            raise _refuse("'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]")
+        if (kind == "source_ip") == (protocol in ("HTTP", "HTTPS")):
+            what = f"Stickiness type '{kind}' is not supported for target groups with the "
+            raise _refuse(f"{what}{protocol} protocol")
+    if protocol == "TLS" and values.get("stickiness.enabled") == "true":
+        raise _refuse("You cannot enable stickiness on target groups with the TLS protocol")
+
+
 def _check_together(merged: Mapping[str, str]) -> None:
     by_cookie = merged.get("stickiness.type") == "app_cookie"
     by_cookie = by_cookie and merged["stickiness.enabled"] == "true"

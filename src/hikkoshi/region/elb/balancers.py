@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_balancer
+from hikkoshi.region.elb.facts import QUOTAS, SSL_POLICIES, tls_versions
 from hikkoshi.region.elb.frontend import has_access_logs
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import Holdings, LoadBalancer
 from hikkoshi.region.elb.terms import check_name, refuse
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 
-FindSubnet = Callable[[str], tuple[str, str] | None]
-"""Subnet's id → (VPC's id, availability zone); None if there is no such subnet."""
+FindSubnet = Callable[[str, str], tuple[str | None, str] | None]
+"""(Subnet's id, AWS's region) → (VPC's id, availability zone), of which either may be unknown;
+None if there is no such subnet."""
 
 _HOSTED_ZONES = {"application": "Z14GRHDCWA56QT", "network": "Z31USIVHYNEOWT"}
 """AWS's Route 53 zones of load balancers in ap-northeast-1."""
@@ -37,6 +39,10 @@ class LoadBalancerCalls:
             "DescribeLoadBalancerAttributes": self._describe_attributes,
             "ModifyLoadBalancerAttributes": self._modify_attributes,
             "SetSecurityGroups": self._set_security_groups,
+            "SetSubnets": self._set_subnets,
+            "SetIpAddressType": self._set_ip_address_type,
+            "DescribeSSLPolicies": self._describe_ssl_policies,
+            "DescribeAccountLimits": self._describe_account_limits,
             "DescribeTags": self._describe_tags,
             "AddTags": self._add_tags,
             "RemoveTags": self._remove_tags,
@@ -49,7 +55,7 @@ class LoadBalancerCalls:
             raise NotImplementedByRegion(f"elbv2: load balancers of type {kind}")
         if parameters.get("IpAddressType", "ipv4") != "ipv4":
             raise NotImplementedByRegion("elbv2: IPv6")
-        vpc_id, zones = self._place(parameters, least=1 if kind == "network" else 2)
+        vpc_id, zones = self._place(parameters, kind, caller.region)
         scheme = parameters.get("Scheme", "internet-facing")
         for known in self._keeper.holdings.load_balancers.values():
             if known.name == name:
@@ -86,7 +92,7 @@ class LoadBalancerCalls:
         return {"LoadBalancers": [_describe_one(balancer)]}
 
     def _place(
-        self, parameters: Mapping[str, Any], *, least: int
+        self, parameters: Mapping[str, Any], kind: str, region: str
     ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
         subnets = list(parameters.get("Subnets") or [])
         for mapping in parameters.get("SubnetMappings") or []:
@@ -95,7 +101,7 @@ class LoadBalancerCalls:
             subnets.append(mapping["SubnetId"])
         if not subnets:
             raise refuse("You must specify subnets")
-        if len(subnets) < least:
+        if len(subnets) < (1 if kind == "network" else 2):
             what = "At least two subnets in two different Availability Zones must be specified"
             raise refuse(what)
         vpc_id, zones = None, []
@@ -103,12 +109,13 @@ class LoadBalancerCalls:
             if self._find_subnet is None:
                 zones.append(("", subnet))
                 continue
-            found = self._find_subnet(subnet)
+            found = self._find_subnet(subnet, region)
             if found is None:
                 raise AwsError("SubnetNotFound", f"The subnet ID '{subnet[:64]}' does not exist")
-            vpc_id = found[0]
+            vpc_id = found[0] or vpc_id
             zones.append((found[1], subnet))
-        if self._find_subnet is not None and len({zone for zone, _ in zones}) < len(zones):
+        known = [zone for zone, _ in zones if zone]
+        if len(set(known)) < len(known):
             raise refuse("A load balancer cannot be attached to multiple subnets in the same zone",
                          "InvalidConfigurationRequest")  # fmt: skip
         return vpc_id, tuple(sorted(zones))
@@ -170,6 +177,47 @@ class LoadBalancerCalls:
         await self._keeper.change(lambda held: held.having("load_balancers", altered.arn, altered))
         return {"SecurityGroupIds": list(altered.security_groups)}
 
+    async def _set_subnets(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """Its address stays: the local region has one network."""
+        balancer = self._keeper.balancer_of(parameters["LoadBalancerArn"])
+        if parameters.get("IpAddressType", "ipv4") != "ipv4":
+            raise NotImplementedByRegion("elbv2: IPv6")
+        vpc_id, zones = self._place(parameters, balancer.kind, caller.region)
+        altered = replace(balancer, zones=zones, vpc_id=vpc_id or balancer.vpc_id)
+        await self._keeper.change(lambda held: held.having("load_balancers", altered.arn, altered))
+        return {"AvailabilityZones": _zones(altered), "IpAddressType": altered.ip_address_type}
+
+    async def _set_ip_address_type(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        balancer = self._keeper.balancer_of(parameters["LoadBalancerArn"])
+        if parameters["IpAddressType"] != "ipv4":
+            raise NotImplementedByRegion("elbv2: IPv6")
+        return {"IpAddressType": balancer.ip_address_type}
+
+    async def _describe_ssl_policies(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
+        """Without their ciphers, which HAProxy does not take from them."""
+        kind = parameters.get("LoadBalancerType")
+        names = list(dict.fromkeys(parameters.get("Names") or SSL_POLICIES))
+        missing = [name for name in names if tls_versions(name) is None]
+        if missing:
+            raise AwsError("SSLPolicyNotFound", f"SSL policy '{missing[0][:80]}' not found")
+        described = [
+            {
+                "Name": name,
+                "SslProtocols": list(tls_versions(name) or ()),
+                "Ciphers": [],
+                "SupportedLoadBalancerTypes": ["application", "network"],
+            }
+            for name in names
+            if kind in (None, "application", "network")
+        ]
+        return page(described, parameters, "SslPolicies")
+
+    async def _describe_account_limits(
+        self, parameters: dict[str, Any], _: Caller
+    ) -> dict[str, Any]:
+        limits = [{"Name": name, "Max": str(most)} for name, most in QUOTAS.items()]
+        return page(limits, parameters, "Limits")
+
     async def _describe_tags(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
         return {
             "TagDescriptions": [
@@ -226,13 +274,14 @@ def _describe_one(balancer: LoadBalancer) -> dict[str, Any]:
         "VpcId": balancer.vpc_id,
         "State": {"Code": "active"},
         "Type": balancer.kind,
-        "AvailabilityZones": [
-            {"ZoneName": zone or None, "SubnetId": subnet, "LoadBalancerAddresses": []}
-            for zone, subnet in balancer.zones
-        ],
+        "AvailabilityZones": _zones(balancer),
         "SecurityGroups": list(balancer.security_groups),
         "IpAddressType": balancer.ip_address_type,
     }
+
+
+def _zones(balancer: LoadBalancer) -> list[dict[str, Any]]:
+    return [{"ZoneName": zone or None, "SubnetId": subnet} for zone, subnet in balancer.zones]
 
 
 def _attributes(attributes: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hikkoshi.region.elb.access import ACCESS_RULES
 from hikkoshi.region.elb.alb_log import LOGGED_FORMAT, LOGGED_RULES, LOGGED_TLS_RULES
 from hikkoshi.region.elb.conditions import acl_of
+from hikkoshi.region.elb.facts import tls_versions
 from hikkoshi.region.elb.meter import LOG_FORMAT
 from hikkoshi.region.elb.model import Holdings, Listener, LoadBalancer
 from hikkoshi.region.elb.routing import lines_of
@@ -75,11 +76,14 @@ def tls_of(listener: Listener, balancer: LoadBalancer) -> str:
         return ""
     files = " ".join(f"crt {file}" for _, file in listener.certificates)
     offered = "h2,http/1.1" if is_on(balancer, "routing.http2.enabled") else "http/1.1"
-    return f" ssl {files} ssl-min-ver {oldest_tls(listener)} alpn {offered}"
+    return f" ssl {files} {versions_of(listener)} alpn {offered}"
 
 
-def oldest_tls(listener: Listener) -> str:
-    return "TLSv1.2" if "TLS" in (listener.ssl_policy or "") else "TLSv1.0"
+def versions_of(listener: Listener) -> str:
+    """The protocols of the policy; its ciphers are OpenSSL's own."""
+    versions = tls_versions(listener.ssl_policy or "") or ("TLSv1.2",)
+    named = [each if "." in each else f"{each}.0" for each in versions]
+    return f"ssl-min-ver {named[0]} ssl-max-ver {named[-1]}"
 
 
 def _dropped_headers(balancer: LoadBalancer) -> list[str]:

@@ -8,11 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_group
+from hikkoshi.region.elb.attributes import (
+    check_stickiness,
+    defaults_of,
+    merge_attributes,
+    table_of_group,
+)
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import HealthCheck, TargetGroup
 from hikkoshi.region.elb.target import NOT_IN_USE, NOT_REGISTERED
-from hikkoshi.region.elb.terms import check_health_path, check_matcher, check_name, refuse
+from hikkoshi.region.elb.terms import check_group_name, check_health_path, check_matcher, refuse
 from hikkoshi.region.front.port import AwsError, Caller, NotImplementedByRegion
 from hikkoshi.region.ports import TargetHealth
 
@@ -47,13 +52,15 @@ class TargetGroupCalls:
         return target.health
 
     async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        name = check_name("target group", parameters["Name"])
+        name = check_group_name(parameters["Name"])
         kind = parameters.get("TargetType", "instance")
         if kind not in ("ip", "instance"):
             raise NotImplementedByRegion(f"elbv2: the target type {kind} (give ip or instance)")
         protocol = parameters.get("Protocol")
-        if protocol is None or "Port" not in parameters:
-            raise refuse("A protocol and a port must be specified")
+        if protocol is None:
+            raise refuse("A protocol must be specified")
+        if "Port" not in parameters:
+            raise refuse("A port must be specified")
         if protocol not in _PROTOCOLS:
             raise NotImplementedByRegion(f"elbv2: target groups of protocol {protocol}")
         is_http = protocol in ("HTTP", "HTTPS")
@@ -117,7 +124,7 @@ class TargetGroupCalls:
     async def _delete(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         wanted = parameters["TargetGroupArn"]
         if self._keeper.holdings.balancers_of(wanted):
-            what = f"Target group '{wanted}' is currently in use by a listener or a rule"
+            what = f"The target group '{wanted}' is currently in use by a listener or a rule"
             raise AwsError("ResourceInUse", what)
         await self._keeper.change(lambda held: held.having("target_groups", wanted, None))
         return {}
@@ -128,6 +135,7 @@ class TargetGroupCalls:
     async def _modify_attributes(self, parameters: dict[str, Any], _: Caller) -> dict[str, Any]:
         group = self._keeper.group(parameters["TargetGroupArn"])
         table = table_of_group(group.protocol)
+        check_stickiness(group.protocol, parameters["Attributes"])
         merged = merge_attributes(group.attributes, parameters["Attributes"], table)
         altered = replace(group, attributes=merged)
         await self._keeper.change(lambda held: held.having("target_groups", group.arn, altered))
@@ -285,10 +293,10 @@ def health_check(known: HealthCheck, parameters: Mapping[str, Any], protocol: st
         check = replace(check, path=check_health_path(path), matcher=check_matcher(matcher, most))
     if not check.is_enabled:
         raise refuse("Health checks must be enabled for target groups with target type 'ip'")
-    if check.timeout_s >= check.interval_s:
+    if check.timeout_s >= check.interval_s + (0 if is_http_group else 1):
         raise refuse(
-            f"Health check timeout '{check.timeout_s}' must be smaller than the interval "
-            f"'{check.interval_s}'"
+            f"Health check timeout '{check.timeout_s}' must be smaller than "
+            f"{'' if is_http_group else 'or equal to '}the interval '{check.interval_s}'"
         )
     return check
 

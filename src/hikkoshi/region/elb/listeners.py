@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hikkoshi.region.elb.attributes import defaults_of, merge_attributes, table_of_listener
+from hikkoshi.region.elb.facts import tls_versions
 from hikkoshi.region.elb.keeper import ApiCall, Keeper, arn, new_id, page, tags_of
 from hikkoshi.region.elb.model import Document, Holdings, Listener, Rule, forwarded
 from hikkoshi.region.elb.stream import ALPN_POLICIES
@@ -39,8 +40,10 @@ class ListenerCalls:
     async def _create(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         balancer = self._keeper.balancer_of(parameters["LoadBalancerArn"])
         protocol, port = parameters.get("Protocol"), parameters.get("Port")
-        if protocol is None or port is None:
-            raise refuse("A listener protocol and port must be specified")
+        if port is None:
+            raise refuse("A listener port must be specified")
+        if protocol is None:
+            raise refuse("A listener protocol must be specified")
         _need_protocol(balancer.kind, protocol)
         tls = await self._tls(protocol, parameters, caller)
         actions = check_actions(parameters["DefaultActions"], self._keeper.holdings)
@@ -140,7 +143,7 @@ class ListenerCalls:
                 )
             )
         policy = parameters.get("SslPolicy") or "ELBSecurityPolicy-2016-08"
-        if not policy.startswith("ELBSecurityPolicy-"):
+        if tls_versions(policy) is None:
             raise AwsError("SSLPolicyNotFound", f"SSL policy '{policy[:80]}' not found")
         files = [(item, await self._keeper.certificate_file(item, caller.region)) for item in asked]
         return {
@@ -296,7 +299,9 @@ def _need_protocol(kind: str, protocol: str) -> None:
     if protocol in _UNPLAYED and kind == "network":
         raise NotImplementedByRegion(f"elbv2: listeners of protocol {protocol}")
     if protocol not in _PROTOCOLS[kind]:
-        what = f"Listener protocol '{protocol[:20]}' must be one of '{', '.join(_PROTOCOLS[kind])}'"
+        # In the words in which AWS names them.
+        named = "HTTP, HTTPS" if kind == "application" else "UDP, TCP, TLS, TCP_UDP"
+        what = f"Listener protocol '{protocol[:20]}' must be one of '{named}'"
         raise refuse(what)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.elb.backend import checked_servers
-from hikkoshi.region.elb.frontend import oldest_tls
+from hikkoshi.region.elb.frontend import versions_of
 from hikkoshi.region.elb.model import Holdings, Listener, TargetGroup, forwarded
 from hikkoshi.region.elb.target import Target
 
@@ -71,7 +71,7 @@ def _tls_of(listener: Listener) -> str:
     files = " ".join(f"crt {file}" for _, file in listener.certificates)
     offered = _ALPN.get(listener.alpn_policy or "None")
     alpn = f" alpn {offered}" if offered else ""
-    return f" ssl {files} ssl-min-ver {oldest_tls(listener)}{alpn}"
+    return f" ssl {files} {versions_of(listener)}{alpn}"
 
 
 def stream_backend(

@@ -33,6 +33,25 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
+def check_group_name(name: str) -> str:
+    """The words are those that moto's suite expects of AWS."""
+    if len(name) > 32:
+        raise refuse(f"Target group name '{name[:64]}' cannot be longer than '32' characters")
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise refuse(
+            f"Target group name '{name}' can only contain characters that are alphanumeric "
+            "characters or hyphens(-)"
+        )
+    pattern = r"(?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
+    if not re.fullmatch(pattern, name):
+        raise refuse(
+            f"1 validation error detected: Value '{name}' at "
+            "'targetGroup.targetGroupArn.targetGroupName' failed to satisfy constraint: Member "
+            f"must satisfy regular expression pattern: {pattern}"
+        )
+    return name
+
+
 def check_matcher(text: str, most: int = 499) -> str:
     codes = [int(code) for code in re.split("[-,]", text)] if _MATCHER.fullmatch(text) else []
     if not codes or max(codes) > most:
