@@ -9,7 +9,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 
+from hikkoshi.base.errors import CannotRun
+from hikkoshi.region.rds.mariadb.programs import find_programs
+
 PYTHON, FLASK, NODE, GO = "python", "flask", "node", "go"
+MARIADB = "mariadb"
+"""A Python service on Aurora MySQL."""
 LOAD, FAILOVER, STOP = "one-by-one,steady,soak", "steady,failover", "steady,kill-task"
 
 
@@ -37,8 +42,18 @@ class Case:
     @property
     def why_not(self) -> str | None:
         """The tool that this machine lacks."""
+        if self.language == MARIADB:
+            return None if _has_mariadb() else "MariaDB is not installed"
         tool = {NODE: "node", GO: "go"}.get(self.language)
         return f"{tool} is not installed" if tool and shutil.which(tool) is None else None
+
+
+def _has_mariadb() -> bool:
+    try:
+        find_programs()
+    except CannotRun:
+        return False
+    return True
 
 
 def _without_database(language: str, rule: str, only: str, **more: object) -> Case:
@@ -48,6 +63,12 @@ def _without_database(language: str, rule: str, only: str, **more: object) -> Ca
 _SMALL = {"cpu": "256", "memory": "512"}
 
 CASES: tuple[Case, ...] = (
+    Case("opens-a-connection-for-each-request", MARIADB),
+    Case("repeats-a-query-for-each-row", MARIADB),
+    Case("deadlocks-under-load", MARIADB),
+    Case("scans-a-table-for-a-few-rows", MARIADB),
+    Case("holds-connections-idle-in-transaction", MARIADB, rate=12),
+    Case("holds-locks-long", MARIADB, rate=12),
     Case("opens-a-connection-for-each-request"),
     Case("repeats-a-query-for-each-row"),
     Case("deadlocks-under-load"),

@@ -10,9 +10,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
-from cases import FLASK, GO, NODE, PYTHON, Case
+from cases import FLASK, GO, MARIADB, NODE, PYTHON, Case
 
 SERVICES = Path(__file__).parent / "services"
 HIKKOSHI = str(Path(sys.executable).parent / "hikkoshi")
@@ -143,6 +144,9 @@ def _settings(case: Case, settings: dict[str, str]) -> dict[str, object]:
             packages += ["psycopg", "psycopg-binary", "psycopg-pool"]
         embedded |= {"from": "localhost/python", "packages": packages,
                      "command": ["python3", "/app/service.py"]}  # fmt: skip
+    elif case.language == MARIADB:
+        embedded |= {"from": "localhost/python", "packages": ["pymysql"],
+                     "command": ["python3", "/app/maria.py"]}  # fmt: skip
     elif case.language == NODE:
         node = shutil.which("node")
         embedded |= {"from": "localhost/host", "command": [node, "/app/service.js"]}
@@ -153,7 +157,7 @@ def _settings(case: Case, settings: dict[str, str]) -> dict[str, object]:
         images[ROUTER] = {
             "embedded": {"from": STAND_IN, "copy": {f"app/{settings['router']}": "/router.conf"}}
         }
-    wanted: dict[str, object] = {
+    wanted: dict[str, Any] = {
         "region": "ap-northeast-1", "cluster": "corpus", "images": images,
         "load_balancer": {
             "target_group": "corpus",
@@ -168,8 +172,12 @@ def _settings(case: Case, settings: dict[str, str]) -> dict[str, object]:
             "cluster": "corpus", "name": "corpus", "user": "corpus", "instances": 2,
             "parameters": {"max_connections": 60}, "schema": ["app/schema.sql"],
         }  # fmt: skip
+        scheme = "postgresql"
+        if case.language == MARIADB:
+            scheme = "mysql"
+            wanted["database"] |= {"engine": "aurora-mysql", "schema": ["app/maria.sql"]}
         wanted["secrets"] = {
-            "corpus/database-url": "postgresql://{user}:{password}@{endpoint}:{port}/{name}"
+            "corpus/database-url": scheme + "://{user}:{password}@{endpoint}:{port}/{name}"
         }
     return wanted
 

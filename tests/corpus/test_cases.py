@@ -12,7 +12,10 @@ from rehearsed import SERVICES, Named, project_of
 from hikkoshi.findings.registry import RULES
 from hikkoshi.project.load import load_project
 
-SOURCES = {"python": "service.py", "flask": "service.py", "node": "service.js", "go": "go/main.go"}
+SOURCES = {
+    "python": "service.py", "flask": "service.py", "node": "service.js", "go": "go/main.go",
+    "mariadb": "maria.py",
+}  # fmt: skip
 
 
 def test_cases_have_names_of_their_own_and_plant_rules():
@@ -35,7 +38,9 @@ def test_every_rule_is_planted_or_told_to_be_missing():
 
 
 @pytest.mark.parametrize("is_planted", [True, False])
-@pytest.mark.parametrize("case", [c for c in CASES if c.language == "python"], ids=lambda c: c.rule)
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.language in ("python", "mariadb")], ids=lambda c: c.name
+)
 def test_a_project_is_one_that_hikkoshi_reads(tmp_path: Path, case: Case, is_planted: bool):
     project_of(case, tmp_path / "p", is_planted=is_planted)
     project = load_project(tmp_path / "p")

@@ -9,7 +9,10 @@ from rehearsed import project_of, rehearse
 pytestmark = [pytest.mark.region, pytest.mark.slow, pytest.mark.alone]
 
 BY_NAME = {case.name: case for case in CASES}
-SHOWN = ["python-scans-a-table-for-a-few-rows", "node-ignores-sigterm"]
+SHOWN = [
+    "python-scans-a-table-for-a-few-rows", "mariadb-repeats-a-query-for-each-row",
+    "node-ignores-sigterm",
+]  # fmt: skip
 
 
 def of(name):
@@ -29,7 +32,7 @@ def test_a_planted_defect_is_named(tmp_path, name):
     assert named.facts <= {case.rule}
 
 
-@pytest.mark.parametrize("name", SHOWN[:1])
+@pytest.mark.parametrize("name", SHOWN[:2])
 def test_its_repaired_twin_has_no_fact(tmp_path, name):
     case = of(name)
     project_of(case, tmp_path / "repaired", is_planted=False)

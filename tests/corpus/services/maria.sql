@@ -1,0 +1,12 @@
+CREATE TABLE reports (id int PRIMARY KEY, title varchar(80) NOT NULL);
+CREATE TABLE items (report_id int NOT NULL, label varchar(80) NOT NULL, KEY (report_id));
+CREATE TABLE counters (id int PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE events (id int PRIMARY KEY, account int NOT NULL, kind varchar(20) NOT NULL);
+CREATE TABLE plain_events LIKE events;
+INSERT INTO reports SELECT seq, CONCAT('report ', seq) FROM seq_1_to_200;
+INSERT INTO items SELECT seq % 200 + 1, CONCAT('item ', seq) FROM seq_1_to_800;
+INSERT INTO counters SELECT seq, 0 FROM seq_1_to_120;
+INSERT INTO events SELECT seq, seq % 400, 'kind' FROM seq_1_to_8000;
+INSERT INTO plain_events SELECT * FROM events;
+CREATE INDEX by_account ON events (account);
+ANALYZE TABLE reports, items, counters, events, plain_events;
