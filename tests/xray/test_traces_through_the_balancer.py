@@ -89,16 +89,17 @@ Send = Callable[..., None]
 
 
 @pytest.fixture
-def serve(house: House, sidecar: Sidecar) -> Iterator[Callable[[str], Send]]:
+def serve(house: House, sidecar: Sidecar) -> Iterator[Callable[..., Send]]:
     """Start a program behind the load balancer; what sends requests to it."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str) -> Send:
+    def start(program: str, captured: str = "") -> Send:
         process = subprocess.Popen(
             [sys.executable, "-c", program + SERVE],
             env=os.environ | {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sidecar.grpc}",
                 "OTEL_PROPAGATORS": "tracecontext,xray",
+                "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": captured,
                 "OTEL_SERVICE_NAME": "genba",
                 "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{sidecar.xray}",
             },
@@ -187,6 +188,22 @@ def test_opentelemetry_by_either_header(
     # A load balancer adds no Parent, and without one OpenTelemetry begins a trace of its own.
     for path in ("/neither", "/hostile"):
         assert [depth for depth, _ in shape(traces[path])] == [0, 1]
+
+
+def test_opentelemetry_that_captures_the_header_is_joined(
+    house: House, api: Api, serve: Callable[..., Send], tmp_path: Path
+) -> None:
+    """A Root alone, as a load balancer sends it: the SDK begins a trace of its own."""
+    send = serve(OPENTELEMETRY, "X-Amzn-Trace-Id")
+    root = "1-5759e988-bd862e3fe1be46a994272793"
+    send("/own")
+    send("/asked", X_Amzn_Trace_Id=f"Root={root}")
+    traces = traces_of(house, api, {"/own", "/asked"}, tmp_path)
+    for path, trace in traces.items():
+        assert [depth for depth, _ in shape(trace)] == [0, 1, 2]
+        assert shape(trace)[0] == (0, f"load balancer GET {path}")
+        assert len(trace.other_ids) == 1 and trace.trace_id not in trace.other_ids
+    assert traces["/asked"].trace_id == root
 
 
 def test_the_xray_sdk_takes_up_the_balancers_own_id(

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hikkoshi.region.xray.documents import parse_document
 from hikkoshi.region.xray.lenient import read_by_parts
 from hikkoshi.region.xray.otlp import documents_of, read_json
-from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id, parse_datagram
+from hikkoshi.region.xray.wire import (
+    CAPTURED,
+    BadDocumentError,
+    normal_trace_id,
+    parse_datagram,
+    root_of,
+)
 
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 SEGMENT: dict[str, Any] = {
@@ -172,6 +178,22 @@ def test_deep_nesting_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "root"),
+    [
+        (f"Root={TRACE}", TRACE),
+        (f"Self=1-67891234-{'a' * 24};Root={TRACE};Parent=53995c3f42cd8ad8;Sampled=1", TRACE),
+        ([f"Root={TRACE.upper()}"], TRACE),
+        (f"Self={TRACE}", None),
+        (f"Root={TRACE}0", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_root_of_a_captured_header(header: Any, root: str | None) -> None:
+    assert root_of(header) == root
+
+
+@pytest.mark.parametrize(
     ("data", "body"),
     [
         (b'{"format":"json","version":1}\n{"a":1}', '{"a":1}'),
@@ -234,6 +256,7 @@ _ODD = st.sampled_from([
     None, True, False, 0, 7, 200, 200.0, 404.5, -1, 1e9, 2.5e9, 10**30, "", "x", "200", "é\ud800",
     "n" * 300, "70de5b6f19ff9a0b", "70DE5B6F19FF9A0C", "subsegment", "opentelemetry for go", [], {},
     {"exceptions": [{"type": "E", "message": "m"}]}, {"sdk": "opentelemetry"}, [{}], TRACE,
+    f"Self={TRACE};Root={TRACE.upper()}", [f"Root={TRACE}"], f"Root={TRACE}7",
 ])  # fmt: skip
 _HTTP = st.fixed_dictionaries({}, optional={
     "request": st.fixed_dictionaries({}, optional={"method": _ODD, "url": _ODD}) | _ODD,
@@ -244,6 +267,9 @@ _FIELDS = {
     "in_progress": _ODD, "end_time": _ODD, "cause": _ODD, "http": _HTTP | _ODD, "parent_id": _ODD,
     "sql": st.fixed_dictionaries({}, optional={"sanitized_query": _ODD}) | _ODD,
     "aws": st.fixed_dictionaries({}, optional={"xray": _ODD}) | _ODD, "type": _ODD,
+    "metadata": st.fixed_dictionaries({}, optional={
+        "default": st.fixed_dictionaries({}, optional={CAPTURED: _ODD}) | _ODD,
+    }) | _ODD,
 }  # fmt: skip
 _GOOD = {"id": "53995c3f42cd8ad8", "name": "db", "start_time": 1478293361.3, "end_time": 2e9}
 _PARTS = st.recursive(

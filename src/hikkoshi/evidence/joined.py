@@ -22,19 +22,26 @@ def join(store: EvidenceStore) -> None:
 
     A sender's traceparent is handed on beside the X-Amzn-Trace-Id that the load balancer makes, and
     an application follows either. Requests with one traceparent are one trace; its id is the
-    first X-Amzn-Trace-Id of theirs."""
+    first X-Amzn-Trace-Id of theirs. An application that follows neither begins traces of its own;
+    they are joined where its span has the load balancer's header among its attributes."""
     if store.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'trace_names'"):
         return
     store.rows(
         """
         CREATE TEMP TABLE trace_names AS
-        WITH firsts AS (
-            SELECT w3c_trace_id, arg_min(trace_id, t_start) AS trace_id
-            FROM balanced WHERE w3c_trace_id IS NOT NULL GROUP BY w3c_trace_id
-        ), named AS (
-            SELECT w3c_trace_id AS id, trace_id FROM firsts
+        WITH known AS (
+            SELECT w3c_trace_id AS own_id, trace_id, t_start
+            FROM balanced WHERE w3c_trace_id IS NOT NULL
             UNION ALL
-            SELECT balanced.trace_id, firsts.trace_id FROM balanced JOIN firsts USING (w3c_trace_id)
+            SELECT spans.trace_id, balanced.trace_id, balanced.t_start
+            FROM spans JOIN balanced ON balanced.trace_id = spans.balancer_trace_id
+            WHERE spans.trace_id <> spans.balancer_trace_id
+        ), firsts AS (
+            SELECT own_id, arg_min(trace_id, t_start) AS trace_id FROM known GROUP BY own_id
+        ), named AS (
+            SELECT own_id AS id, trace_id FROM firsts
+            UNION ALL
+            SELECT known.trace_id, firsts.trace_id FROM known JOIN firsts USING (own_id)
         )
         SELECT id, min(trace_id) AS trace_id FROM named WHERE id <> trace_id GROUP BY id
         """

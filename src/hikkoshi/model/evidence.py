@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SETTLING_S = 3.0
 """Own cut. So long after its start a task imports, compiles and fills its pools: what it uses then
@@ -58,6 +58,7 @@ TABLES: dict[str, dict[str, str]] = {
         "status": "INTEGER",
         "sql": "VARCHAR",
         "cause": "VARCHAR",
+        "balancer_trace_id": "VARCHAR",
         "source": "VARCHAR",
     },
     # pg_stat_statements as it stood at t; `mark` names the moment (before/after which endpoint).

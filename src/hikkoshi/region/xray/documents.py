@@ -21,7 +21,7 @@ from hikkoshi.region.xray.spans import (
     status_of,
     text_of,
 )
-from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id
+from hikkoshi.region.xray.wire import CAPTURED, BadDocumentError, normal_trace_id, root_of
 
 MAX_BYTES = 64 * 1024
 
@@ -44,6 +44,14 @@ class _Sql(msgspec.Struct):
     sanitized_query: str | None = None
 
 
+class _Default(msgspec.Struct, rename={"captured": CAPTURED}):
+    captured: Any = None
+
+
+class _Metadata(msgspec.Struct):
+    default: _Default | None = None
+
+
 class _Part(msgspec.Struct):
     """A subsegment within. Every field that is read; others are skipped without being built."""
 
@@ -59,6 +67,7 @@ class _Part(msgspec.Struct):
     http: _Http | None = None
     sql: _Sql | None = None
     cause: Any = None
+    metadata: _Metadata | None = None
     subsegments: list[_Part] | None = None
 
 
@@ -133,7 +142,9 @@ def _span(part: _Part, trace_id: str, parent_id: str | None, source: str) -> Spa
         raise _NotPlain
     if span_id is None or not part.name or not 0 < start < MAX_TIME:
         raise _NotPlain
-    method = url = status = None
+    method = url = status = captured = None
+    if part.metadata is not None and part.metadata.default is not None:
+        captured = root_of(part.metadata.default.captured)
     if http is not None:
         if http.request is not None:
             method, url = text_of(http.request.method), text_of(http.request.url)
@@ -156,4 +167,5 @@ def _span(part: _Part, trace_id: str, parent_id: str | None, source: str) -> Spa
         text_of(part.sql.sanitized_query) if part.sql is not None else None,
         source,
         cause_of(part.cause) if part.cause is not None else None,
+        captured,
     )

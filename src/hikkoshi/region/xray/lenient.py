@@ -18,7 +18,7 @@ from hikkoshi.region.xray.spans import (
     text_of,
     time_of,
 )
-from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id
+from hikkoshi.region.xray.wire import CAPTURED, BadDocumentError, normal_trace_id, root_of
 
 
 def read_by_parts(text: str) -> Document:
@@ -110,6 +110,7 @@ def _span(raw: dict[str, Any], trace_id: str, parent_id: str | None, source: str
         sql=_sql(raw),
         source=source,
         cause=cause_of(raw.get("cause")),
+        balancer_trace_id=_captured(raw),
     )
 
 
@@ -127,6 +128,12 @@ def _http(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _sql(raw: dict[str, Any]) -> str | None:
     sql = raw.get("sql")
     return text_of(sql.get("sanitized_query")) if isinstance(sql, dict) else None
+
+
+def _captured(raw: dict[str, Any]) -> str | None:
+    metadata = raw.get("metadata")
+    default = metadata.get("default") if isinstance(metadata, dict) else None
+    return root_of(default.get(CAPTURED)) if isinstance(default, dict) else None
 
 
 def _source(raw: dict[str, Any]) -> str:

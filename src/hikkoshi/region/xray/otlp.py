@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hikkoshi.region.xray.wire import BadDocumentError, normal_trace_id
+from hikkoshi.region.xray.wire import CAPTURED, BadDocumentError, normal_trace_id, root_of
 
 SERVER, CONSUMER, CLIENT, PRODUCER = 2, 5, 3, 4
 STATUS_ERROR = 2
 MAX_EXCEPTIONS = 5
 MAX_MESSAGE = 1000
+_DASHED = "http.request.header.x-amzn-trace-id"
 _KINDS = {
     "SPAN_KIND_UNSPECIFIED": 0, "SPAN_KIND_INTERNAL": 1, "SPAN_KIND_SERVER": SERVER,
     "SPAN_KIND_CLIENT": CLIENT, "SPAN_KIND_PRODUCER": PRODUCER, "SPAN_KIND_CONSUMER": CONSUMER,
@@ -104,6 +105,10 @@ def _document(span: Flat) -> dict[str, Any] | None:
     _add_http(found, attributes, serves)
     _add_sql(found, attributes)
     _add_failure(found, span, attributes)
+    # OpenTelemetry's names for a header have had dashes and underscores.
+    root = root_of(attributes.get(CAPTURED) or attributes.get(_DASHED))
+    if root is not None:
+        found["metadata"] = {"default": {CAPTURED: f"Root={root}"}}
     return found
 
 
@@ -212,6 +217,8 @@ def _attributes(owner: dict[str, Any]) -> dict[str, Any]:
         for kind in ("stringValue", "boolValue", "doubleValue"):
             if kind in value:
                 found[str(pair.get("key"))] = value[kind]
+        if "arrayValue" in value:
+            found[str(pair.get("key"))] = str(value["arrayValue"])
         if "intValue" in value:
             found[str(pair.get("key"))] = int(value["intValue"])
         if "bytesValue" in value:

@@ -39,6 +39,8 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     source: str
     cause: str | None = None
     """The exceptions that it told of: `type: message`, one a line."""
+    balancer_trace_id: str | None = None
+    """Root of the load balancer's header, where the span carries the header as an attribute."""
 
     def row(self) -> dict[str, Any]:
         return msgspec.structs.asdict(self)

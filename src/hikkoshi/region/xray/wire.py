@@ -9,6 +9,9 @@ from typing import Any
 
 _TRACE_ID = re.compile(r"1-([0-9a-fA-F]{8})-([0-9a-fA-F]{24})")
 _W3C_ID = re.compile(r"[0-9a-fA-F]{32}")
+_ROOT = re.compile(r"\bRoot=(1-[0-9a-fA-F]{8}-[0-9a-fA-F]{24})(?![0-9a-fA-F])")
+CAPTURED = "http.request.header.x_amzn_trace_id"
+"""Where a server's span has the load balancer's header, when its SDK was told to capture it."""
 
 
 class BadDocumentError(ValueError):
@@ -38,6 +41,12 @@ def parse_datagram(data: bytes) -> str:
         return body.decode()
     except UnicodeDecodeError as error:
         raise BadDocumentError("the document is not UTF-8") from error
+
+
+def root_of(header: Any) -> str | None:
+    """The trace id that X-Amzn-Trace-Id names as Root, whatever shape it was captured in."""
+    found = _ROOT.search(str(header)) if header else None
+    return found.group(1).lower() if found else None
 
 
 def normal_trace_id(value: Any) -> str:
