@@ -157,3 +157,24 @@ def test_a_driver_that_blocks(made_run, mode, lines, expected):
 def test_a_run_that_does_not_tell_the_mode_is_not_judged(made_run):
     made_run.trial("steady", 0, 10)
     assert isinstance(made_run.judge_by(blocks_on_logging), NotJudged)
+
+
+def test_awslogs_delivers_lines_that_are_no_json(made_run):
+    trials(made_run)
+    lines = written(made_run, 200)
+    for line in lines[50:]:
+        made_run.row("delivered_logs", t=2, destination="logs:/ecs/app:ecs/app/x", record=line)
+    found = made_run.judge_by(loses_log_lines)
+    assert certainty(found) is FACT
+    assert made_run.judge_by(delivers_log_lines_twice) is None
+    assert made_run.judge_by(splits_long_lines) is None
+
+
+def test_a_message_of_several_lines_is_all_of_them(made_run):
+    trials(made_run)
+    lines = written(made_run, 200)
+    for first in range(0, 200, 4):
+        record = "\n".join(lines[first : first + 4]) + "\n"
+        made_run.row("delivered_logs", t=2, destination="logs:/ecs/app:ecs/app/x", record=record)
+    assert made_run.judge_by(loses_log_lines) is None
+    assert made_run.judge_by(delivers_log_lines_twice) is None

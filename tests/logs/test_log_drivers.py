@@ -22,6 +22,7 @@ from hikkoshi.region.logs import FargateLogDrivers
 from hikkoshi.region.logs.fluentd import retry_wait_s
 from hikkoshi.region.logs.kept import BoundedFile, Evidence, LastLines
 from hikkoshi.region.logs.lines import MAX_LINE, Line, LineSplitter, shown
+from hikkoshi.region.logs.multiline import pattern_of
 from hikkoshi.region.ports import LogTarget
 
 
@@ -175,7 +176,7 @@ def test_without_a_driver_output_is_kept_only(tmp_path: Path) -> None:
         (target("awsfirelens", Path("/s"), log_driver_buffer_limit="-1"), "buffer-limit"),
         (target("awslogs", awslogs_group="g"), "needs the option awslogs-region"),
         (target("awslogs", awslogs_grp="g"), "unknown log option 'awslogs-grp'"),
-        (target("awslogs", awslogs_multiline_pattern="x"), "not implemented"),
+        (target("awslogs", awslogs_endpoint="x"), "not implemented"),
     ],
 )
 def test_what_fargate_would_refuse_is_refused(
@@ -361,3 +362,77 @@ def test_awslogs_over_its_buffer_drops_and_counts(tmp_path: Path, logs_client: A
         drivers.close()
 
     asyncio.run(main())
+
+
+def test_awslogs_joins_the_lines_of_a_message(tmp_path: Path, logs_client: Any) -> None:
+    trace = "ERROR no checklist\nTraceback:\n\n  at x"
+
+    async def main() -> None:
+        drivers = FargateLogDrivers(tmp_path, rows, SystemClock(), logs_client)
+        wanted = target("awslogs", **OPTIONS, awslogs_group="joined", awslogs_create_group="true",
+                        awslogs_multiline_pattern="^(INFO|ERROR) [[:lower:]]")  # fmt: skip
+        await drivers.prepare(wanted)
+        log = drivers.open(wanted)
+        log.write("stdout", f"INFO begun\n{trace}\nINFO done\n".encode())
+        await log.close(20.0)
+        assert (log.counted.accepted, log.counted.dropped) == (6, 0)
+        drivers.close()
+
+    rows = Rows()
+    asyncio.run(main())
+    found = logs_client("ap-northeast-1").get_log_events(
+        logGroupName="joined", logStreamName="ecs/app/t1", startFromHead=True
+    )["events"]
+    assert [e["message"] for e in found] == ["INFO begun\n", f"{trace}\n", "INFO done\n"]
+
+
+def test_a_message_whose_next_never_comes_is_published_with_the_batch(
+    tmp_path: Path, logs_client: Any
+) -> None:
+    async def main() -> None:
+        drivers = FargateLogDrivers(
+            tmp_path, rows, SystemClock(), logs_client, awslogs_flush_s=0.05
+        )
+        wanted = target("awslogs", **OPTIONS, awslogs_group="late", awslogs_create_group="true",
+                        awslogs_datetime_format="%Y-%m-%d")  # fmt: skip
+        await drivers.prepare(wanted)
+        log = drivers.open(wanted)
+        log.write("stdout", b"2026-11-30 a\n b\n")
+        async with asyncio.timeout(20):
+            while not rows.of("delivered_logs"):
+                await asyncio.sleep(0.01)
+        await log.close(5.0)
+        drivers.close()
+
+    rows = Rows()
+    asyncio.run(main())
+    assert [row["record"] for row in rows.of("delivered_logs")] == ["2026-11-30 a\n b\n"]
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "begins"),
+    [
+        ("%Y-%m-%d %H:%M:%S%L", b"2026-11-30 09:00:59.123 x", True),
+        ("%Y-%m-%d %H:%M:%S%L", b"2026-11-30 24:00:59.123 x", False),
+        (r"\[%b %d, %Y %I:%M:%S %p\]", b"[Nov 30, 2026 09:00:00 AM]", True),
+        ("%d/%b/%Y:%H:%M:%S %z", b"30/Nov/2026:10:00:00 +0900", True),
+        ("%d/%b/%Y:%H:%M:%S %z", b"30/Nov/26:10:00:00 +0900", False),
+    ],
+)
+def test_a_datetime_format_is_an_expression(form: str, line: bytes, begins: bool) -> None:
+    pattern = pattern_of({"awslogs-datetime-format": form})
+    assert pattern is not None
+    assert (pattern.match(line) is not None) is begins
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"awslogs-multiline-pattern": "(["}, "could not parse"),
+        ({"awslogs-datetime-format": "[%b %d]"}, "could not parse awslogs-datetime-format"),
+        ({"awslogs-multiline-pattern": "a", "awslogs-datetime-format": "%Y"}, "at the same time"),
+    ],
+)
+def test_a_bad_pattern_is_refused(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        pattern_of(options)

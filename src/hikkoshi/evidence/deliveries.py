@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window
 
-# Where destinations keep a line as it was written.
-_TEXT = """coalesce(json_extract_string(record, '$.message'), json_extract_string(record, '$.log'),
-                    json_extract_string(record, '$.msg'))"""
+# Each line that arrived, as it was written. A group of CloudWatch Logs has lines as they are,
+# several to a message where `awslogs-multiline-pattern` joins them; what took records has a line in
+# one of three fields.
+_ARRIVED = """
+    (SELECT destination, record,
+            unnest(CASE WHEN destination LIKE 'logs:%'
+                        THEN string_split(rtrim(record, chr(10)), chr(10))
+                        ELSE [coalesce(json_extract_string(object, '$.message'),
+                                       json_extract_string(object, '$.log'),
+                                       json_extract_string(object, '$.msg'))] END) AS line,
+            object
+     FROM (SELECT coalesce(destination, '') AS destination, record,
+                  CASE WHEN json_valid(record) THEN record END AS object FROM delivered_logs))"""
 _SHAPE = r"regexp_replace(line, '[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*', '#', 'g')"
 
 
@@ -68,7 +78,7 @@ def losses(store: EvidenceStore, windows: tuple[Window, ...]) -> list[Loss]:
                   AND length(l.line) < 16000 AND (x.t IS NULL OR x.t > l.t + 1)
                 GROUP BY l.container, l.line
             ), come AS (
-                SELECT {_TEXT} AS line, count(*) AS n FROM delivered_logs GROUP BY 1
+                SELECT line, count(*) AS n FROM {_ARRIVED} GROUP BY 1
             ), judged AS (
                 SELECT w.*, greatest(0, w.n - coalesce(c.n, 0)) AS lost
                 FROM written w LEFT JOIN come c ON rtrim(c.line, chr(10)) = w.line
@@ -97,7 +107,7 @@ def doublings(store: EvidenceStore, windows: tuple[Window, ...]) -> list[Doublin
                 WHERE stream <> 'left_out' AND trim(line) <> '' GROUP BY line
                 HAVING min(t) >= ? AND max(t) <= ?
             ), come AS (
-                SELECT destination, {_TEXT} AS line, count(*) AS n FROM delivered_logs GROUP BY 1, 2
+                SELECT destination, line, count(*) AS n FROM {_ARRIVED} GROUP BY 1, 2
             )
             SELECT c.destination, count(*), count(*) FILTER (c.n > w.n),
                    coalesce(min(w.line) FILTER (c.n > w.n), '')
@@ -113,10 +123,10 @@ def splits(store: EvidenceStore, piece: int) -> list[Split]:
     """Records that say they are a part, or that have exactly the length at which lines are cut."""
     rows = store.rows(
         f"""
-        SELECT coalesce(destination, ''), count(*), max(length({_TEXT})) FROM delivered_logs
-        WHERE json_extract_string(record, '$.partial_message') IS NOT NULL
-           OR json_extract_string(record, '$.partial_id') IS NOT NULL
-           OR strlen({_TEXT}) = ?
+        SELECT destination, count(*), max(length(line)) FROM {_ARRIVED}
+        WHERE json_extract_string(object, '$.partial_message') IS NOT NULL
+           OR json_extract_string(object, '$.partial_id') IS NOT NULL
+           OR strlen(line) = ?
         GROUP BY 1
         """,
         [piece],

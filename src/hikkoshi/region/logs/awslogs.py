@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hikkoshi.base.clock import Clock
 from hikkoshi.model.evidence import Recorder
 from hikkoshi.region.logs.counted import Counted
 from hikkoshi.region.logs.lines import Line, shown
+from hikkoshi.region.logs.multiline import DATETIME, PATTERN, Joining, Message, pattern_of
 
 FLUSH_S = 5.0
 """Docker's awslogs driver publishes every five seconds, or when a batch is full."""
@@ -33,12 +34,10 @@ RETRY_S = 1.0
 ATTEMPTS = 5
 
 _SIZE = re.compile(r"^(\d+)\s*([kmg]?)b?$", re.IGNORECASE)
-_NOT_IMPLEMENTED = (
-    "awslogs-datetime-format", "awslogs-multiline-pattern", "awslogs-endpoint", "awslogs-format",
-)  # fmt: skip
+_NOT_IMPLEMENTED = ("awslogs-endpoint", "awslogs-format")
 _KNOWN = (
     "awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode",
-    "max-buffer-size",
+    "max-buffer-size", DATETIME, PATTERN,
 )  # fmt: skip
 
 ClientFactory = Callable[[str], Any]
@@ -53,6 +52,16 @@ class AwslogsOptions:
     creates_group: bool
     buffer_bytes: int
     is_blocking: bool
+    begins: re.Pattern[bytes] | None
+    """What the first line of a message matches; None where each line is a message."""
+
+
+class _Event(NamedTuple):
+    """time in milliseconds; lines: of the container's, that it holds."""
+
+    time: int
+    text: str
+    lines: int
 
 
 def read_options(options: Mapping[str, str], container: str, task_id: str) -> AwslogsOptions:
@@ -78,6 +87,7 @@ def read_options(options: Mapping[str, str], container: str, task_id: str) -> Aw
         creates_group=options.get("awslogs-create-group", "false").lower() == "true",
         buffer_bytes=_size(options.get("max-buffer-size")),
         is_blocking=mode == "blocking",
+        begins=pattern_of(options),
     )
 
 
@@ -132,8 +142,9 @@ class AwslogsForwarder:
         self._recorder = recorder
         self._clock = clock
         self._flush_s = flush_s
-        self._queue: deque[tuple[int, str]] = deque()
+        self._queue: deque[_Event] = deque()
         self._bytes = 0
+        self._joining = Joining(options.begins) if options.begins is not None else None
         self._client: Any = None
         self._full = asyncio.Event()
         self._is_closing = False
@@ -144,25 +155,35 @@ class AwslogsForwarder:
         now = int(self._clock.now() * 1000)
         for line in lines:
             self._counted.accepted += 1
-            if not line.data:
-                continue  # CloudWatch refuses empty messages; Docker's driver leaves them out too
-            if self._bytes + len(line.data) + EVENT_OVERHEAD > self._options.buffer_bytes:
-                self._counted.dropped += 1
-                continue
-            self._queue.append((now, shown(line.data, len(line.data) + 1)))
-            self._bytes += len(line.data) + EVENT_OVERHEAD
+            if self._joining is not None:
+                self._queue_up(self._joining.add(now, line.data))
+            elif line.data:
+                # CloudWatch refuses empty messages; Docker's driver leaves them out too.
+                self._queue_up([Message(now, line.data, 1)])
         if len(self._queue) >= MAX_EVENTS or self._bytes >= MAX_BATCH_BYTES // 2:
             self._full.set()
         self._counted.changed()
 
+    def _queue_up(self, messages: list[Message]) -> None:
+        for message in messages:
+            size = len(message.data) + EVENT_OVERHEAD
+            if self._bytes + size > self._options.buffer_bytes:
+                self._counted.dropped += message.lines
+                continue
+            text = shown(message.data, len(message.data) + 1)
+            self._queue.append(_Event(message.since, text, message.lines))
+            self._bytes += size
+
     async def close(self, timeout_s: float) -> None:
         self._is_closing = True
+        if self._joining is not None:
+            self._queue_up(self._joining.end())
         self._full.set()
         try:
             await asyncio.wait_for(asyncio.shield(self._task), timeout_s)
         except TimeoutError:
             self._task.cancel()
-        self._counted.dropped += len(self._queue)
+        self._counted.dropped += sum(event.lines for event in self._queue)
         self._queue.clear()
 
     async def _run(self) -> None:
@@ -171,6 +192,9 @@ class AwslogsForwarder:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), self._flush_s)
             self._full.clear()
+            if self._joining is not None:
+                now = int(self._clock.now() * 1000)
+                self._queue_up(self._joining.overdue(now, int(self._flush_s * 1000)))
             while batch := self._take():
                 for attempt in range(ATTEMPTS):
                     if await loop.run_in_executor(self._executor, self._put, batch):
@@ -179,17 +203,17 @@ class AwslogsForwarder:
                     if attempt < ATTEMPTS - 1:
                         await asyncio.sleep(RETRY_S)
                 else:
-                    self._counted.dropped += len(batch)
+                    self._counted.dropped += sum(event.lines for event in batch)
                     self._counted.changed()
             if self._is_closing:
                 return
 
-    def _take(self) -> list[tuple[int, str]]:
-        batch: list[tuple[int, str]] = []
+    def _take(self) -> list[_Event]:
+        batch: list[_Event] = []
         size = 0
         while self._queue and len(batch) < MAX_EVENTS:
             # Broken bytes became U+FFFD, which is longer: count what will be sent.
-            cost = len(self._queue[0][1].encode()) + EVENT_OVERHEAD
+            cost = len(self._queue[0].text.encode()) + EVENT_OVERHEAD
             if batch and size + cost > MAX_BATCH_BYTES:
                 break
             batch.append(self._queue.popleft())
@@ -197,7 +221,7 @@ class AwslogsForwarder:
         self._bytes = max(0, self._bytes - size) if self._queue else 0
         return batch
 
-    def _put(self, batch: list[tuple[int, str]]) -> bool:
+    def _put(self, batch: list[_Event]) -> bool:
         """In the worker thread. Whatever the client raises, the container is not to notice."""
         options = self._options
         try:
@@ -207,16 +231,16 @@ class AwslogsForwarder:
             self._client.put_log_events(
                 logGroupName=options.group,
                 logStreamName=options.stream,
-                logEvents=[{"timestamp": time, "message": text} for time, text in batch],
+                logEvents=[{"timestamp": one.time, "message": one.text} for one in batch],
             )
         except Exception as error:
             self.last_error = str(error)
             return False
         return True
 
-    def _record(self, batch: list[tuple[int, str]]) -> None:
+    def _record(self, batch: list[_Event]) -> None:
         destination = f"logs:{self._options.group}:{self._options.stream}"
-        for time, text in batch:
+        for one in batch:
             self._recorder.record(
-                "delivered_logs", t=time / 1000, destination=destination, record=text
+                "delivered_logs", t=one.time / 1000, destination=destination, record=one.text
             )
