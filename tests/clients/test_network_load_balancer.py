@@ -80,6 +80,10 @@ def test_a_rolling_deployment_loses_no_connection(region) -> None:
     (balancer,) = elb.create_load_balancer(
         Name="echo", Type="network", Subnets=[subnets[0]["SubnetId"]]
     )["LoadBalancers"]
+    # Subnets are EC2's: one that it knows has its zone's name.
+    assert [each["ZoneName"] for each in balancer["AvailabilityZones"]] == [
+        subnets[0]["AvailabilityZone"]
+    ]
     (group,) = elb.create_target_group(
         Name="echo", Protocol="TCP", Port=7000, VpcId=subnets[0]["VpcId"], TargetType="ip"
     )["TargetGroups"]
