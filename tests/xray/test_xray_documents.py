@@ -243,7 +243,7 @@ def read(parser: Any, text: str) -> Any:
         return error.reason, error.identifier
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from([*SEGMENT, "subsegments", "http", "sql"]), json_values))
 def test_no_document_breaks_the_parser(changes: dict[str, Any]) -> None:
     text = json.dumps(SEGMENT | changes)
@@ -279,7 +279,7 @@ _PARTS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.fixed_dictionaries({}, optional=_FIELDS), st.lists(_PARTS, max_size=3) | _ODD)
 def test_in_one_go_or_part_by_part_it_is_the_same(odd: dict[str, Any], parts: Any) -> None:
     """Few fields are odd at a time, so that both ways are gone."""
