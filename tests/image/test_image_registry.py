@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
 import urllib.request
+from urllib.parse import quote
 
+import boto3
 import pytest
 from command import Command
 
+from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import BadInput
 from hikkoshi.image.registry import Reference, docker_login
+from hikkoshi.region.boot.docker_socket import ask_docker, docker_socket
+from two_engines import need
 
 REGISTRY = shutil.which("docker-registry")
 CONFIGURATION = """
@@ -89,6 +95,54 @@ def test_what_is_pushed_can_be_pulled(tmp_path, hikkoshi, registry, built):
     seen = json.loads(hikkoshi("image", "inspect", tmp_path / "back", "--json").out)
     assert seen[0]["digest"] == digest
     assert seen[0]["config"]["Entrypoint"] == ["/bin/true"]
+
+
+@pytest.mark.region
+def test_what_is_pushed_runs_on_docker(tmp_path, hikkoshi, registry):
+    """Docker pulls the true image: its own root and settings, nothing of the machine's."""
+    need("docker")
+    name = f"{registry}/team/sleep:1"
+    said = hikkoshi("image", "build", "--program", "/bin/sleep", "--shell", "-t", name, "-o",
+                    tmp_path / "s.tar", "--json")  # fmt: skip
+    assert said.code == 0, said.err
+    assert hikkoshi("image", "push", tmp_path / "s.tar", name).code == 0
+    up = hikkoshi("up", "-d", "--port", "0", "--fast", "--engine", "docker", "--json")
+    assert up.code == 0, up.err
+    url = json.loads(up.out)["api_url"]
+    try:
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+        ecs, ec2 = (
+            boto3.client(one, endpoint_url=url, region_name="ap-northeast-1", **keys)
+            for one in ("ecs", "ec2")
+        )
+        ecs.create_cluster(clusterName="default")
+        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        ecs.register_task_definition(
+            family="true", networkMode="awsvpc", requiresCompatibilities=["FARGATE"],
+            cpu="256", memory="512",
+            containerDefinitions=[{"name": "app", "image": name, "command": ["600"]}],
+        )  # fmt: skip
+        arn = ecs.run_task(
+            taskDefinition="true", launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+        )["tasks"][0]["taskArn"]  # fmt: skip
+        ecs.get_waiter("tasks_running").wait(
+            tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        (container,) = ecs.describe_tasks(tasks=[arn])["tasks"][0]["containers"]
+        script = (
+            "test -e /usr/bin/python3 || echo none; while read l; do echo $l; done < /etc/hosts"
+        )
+        body = {"task": arn, "container": "app", "command": ["/bin/sh", "-c", script]}
+        said = Access(url, "ap-northeast-1").ask("execute", body, timeout_s=60)
+    finally:
+        hikkoshi("down")
+        socket_path = docker_socket(os.environ) or ""
+        ask_docker(socket_path, "DELETE", f"/images/{quote(name, safe='')}?force=1")
+    assert container["imageDigest"].startswith("sha256:")
+    address = container["networkInterfaces"][0]["privateIpv4Address"]
+    assert said["output"].splitlines()[0] == "none", said
+    assert address in said["output"]
 
 
 def test_what_is_not_there(tmp_path, hikkoshi, registry):
