@@ -19,7 +19,6 @@ from typing import Any
 
 from hikkoshi.base.errors import CannotRun
 from hikkoshi.region.boot import linux
-from hikkoshi.region.boot.docker_socket import remove_from_docker
 from hikkoshi.region.boot.settings import (
     GROUND,
     KEPT,
@@ -120,6 +119,8 @@ def remove_leftovers(record: RegionRecord) -> None:
     if is_alive(record.init_pid, record.init_start, record.boot_id):
         _end(record.init_pid, record.init_start, signal.SIGKILL, _KILL_DEADLINE_S)
     if record.docker_socket:
+        from hikkoshi.region.boot.docker_socket import remove_from_docker
+
         remove_from_docker(record.docker_socket, record.region_id)
     for name in record.cgroups:
         remove_cgroup(Path(name))

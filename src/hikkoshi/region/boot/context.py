@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+def _event() -> asyncio.Event:
+    """The door imports this module, and has no need of asyncio."""
+    import asyncio
+
+    return asyncio.Event()
 
 
 @dataclass(slots=True)
@@ -27,7 +36,7 @@ class RegionContext:
     kept_directory: Path
     payload: Any
     announce: Callable[[], None]
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=_event)
 
     def ready(self) -> None:
         self.announce()

@@ -1,12 +1,9 @@
-"""From the door's child to the region's process: namespaces, init, and the entry point."""
+"""From the door's child to the region's process: namespaces and init."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import importlib
-import inspect
 import json
 import os
 import select
@@ -14,20 +11,14 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hikkoshi.base.collection import no_collection
 from hikkoshi.base.errors import BadInput, CannotRun, HikkoshiError
 from hikkoshi.region.boot import linux
-from hikkoshi.region.boot.context import RegionContext
-from hikkoshi.region.boot.doors import DoorClient
-from hikkoshi.region.boot.ground import EmbeddedGround
-from hikkoshi.region.boot.network import Network
 from hikkoshi.region.boot.refusal import explain_refusal, read_facts
-from hikkoshi.region.boot.settings import KEPT
 
 MACHINE_PROC = Path("/run/hikkoshi/proc")
 DOCKER_SOCKET = Path("/run/hikkoshi/docker.sock")
@@ -148,11 +139,10 @@ def _run_region(inside: Inside) -> NoReturn:
     linux.set_process_name("hikkoshi-region")
     code = 1
     try:
-        network = _lay_network()
-        with no_collection():
-            main = find_entry_point(inside.entry_point)
-        # Not asyncio.run: it would wait, without end, for whatever a thread of a room is stuck in.
-        asyncio.new_event_loop().run_until_complete(_serve(inside, main, network))
+        # Here and not above: the door and init, which stay beside it, need none of it.
+        from hikkoshi.region.boot.serving import serve
+
+        serve(inside)
         code = 0
     except HikkoshiError as error:
         traceback.print_exc()
@@ -167,42 +157,3 @@ def _run_region(inside: Inside) -> NoReturn:
     sys.stderr.flush()
     # Not sys.exit: threads that a room forgot must not keep the region from ending.
     os._exit(code)
-
-
-def _lay_network() -> Network:
-    try:
-        return Network.lay()
-    except OSError as error:
-        raise explain_refusal(str(error), error.errno or errno.EPERM, read_facts()) from error
-
-
-def find_entry_point(dotted: str) -> Callable[..., Any]:
-    """`package.module:function` → the coroutine function. Raises BadInput."""
-    module_name, _, name = dotted.partition(":")
-    try:
-        main = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"no entry point {dotted!r}: {error}") from error
-    if not inspect.iscoroutinefunction(main):
-        raise BadInput(f"the entry point {dotted!r} is not an async function")
-    return main  # type: ignore[no-any-return]
-
-
-async def _serve(inside: Inside, main: Callable[..., Any], network: Network) -> None:
-    ground = EmbeddedGround(
-        inside.ground, inside.region_id, network, DoorClient(inside.channel), inside.cgroups
-    )
-    context = RegionContext(
-        inside.region_id,
-        inside.api,
-        inside.api_url,
-        inside.record_directory,
-        inside.ground.parent / KEPT,
-        inside.payload,
-        announce=lambda: inside.report("ready"),
-    )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, context.stopping.set)
-    try:
-        await main(ground, context)
-    finally:
-        ground.close()

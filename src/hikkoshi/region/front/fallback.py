@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class MotoFallback:
             if self._application is None:
                 self._application = _moto_application()
                 _import_ec2(self._region)
+                _leave_policies_out()
                 for each in self._lay_over:
                     each()
             return self._application
@@ -82,6 +84,26 @@ def _import_ec2(region: str) -> None:
         import moto.ec2.models  # noqa: F401
     finally:
         reading.load_resource = whole
+
+
+def _leave_policies_out() -> None:
+    """The policies that AWS manages are a text of 5 MB that moto holds, and reads only where
+    MOTO_IAM_LOAD_MANAGED_POLICIES is set or for SSO Admin, which gets it read again."""
+    import moto.iam.aws_managed_policies as policies
+    import moto.iam.models as iam
+    from moto.settings import load_iam_aws_managed_policies
+
+    if load_iam_aws_managed_policies():
+        return
+    del iam.aws_managed_policies_data, policies.aws_managed_policies_data
+
+    def read_again(name: str) -> Any:
+        if name != "aws_managed_policies_data":
+            raise AttributeError(name)
+        del policies.__getattr__
+        return importlib.reload(policies).aws_managed_policies_data
+
+    policies.__getattr__ = read_again
 
 
 def _shared(document: bytes) -> dict[str, dict[str, Any]]:
