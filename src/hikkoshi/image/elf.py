@@ -7,9 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 
 @dataclass(frozen=True, slots=True)
 class Elf:
@@ -53,6 +50,10 @@ def _read(path: Path, size: int, mtime_ns: int) -> Elf | None:
     kind = kind_of(path)
     if kind is None:
         return None
+    # Here and not above: every region imports this module, and most never read such a file.
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
     try:
         with path.open("rb") as file:
             return _parse(ELFFile(file), kind)

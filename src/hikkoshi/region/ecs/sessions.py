@@ -18,11 +18,8 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 
 from hikkoshi.region.engine.port import CannotStartContainer, Terminal
 from hikkoshi.session.channel import Channel
@@ -35,6 +32,9 @@ from hikkoshi.session.message import (
     Payload,
     encode,
 )
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import Server, ServerConnection
 
 Door = Callable[[], Awaitable[tuple[int, int]]]
 """(descriptor, port) of a listening socket on the host's loopback."""
@@ -91,6 +91,9 @@ class ExecSessions:
         async with self._opening:
             if self._server is None:
                 assert self._door is not None, "is_there was asked first"
+                # Here and not above: every region imports this module, and most have no session.
+                from websockets.asyncio.server import serve
+
                 descriptor, self._port = await self._door()
                 listener = socket.socket(fileno=descriptor)
                 self._server = await serve(
@@ -113,6 +116,8 @@ class ExecSessions:
             self._server = None
 
     async def _attend(self, socket: ServerConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+
         assert socket.request is not None
         session_id = urlsplit(socket.request.path).path.rpartition("/")[2]
         try:
