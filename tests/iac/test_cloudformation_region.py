@@ -104,7 +104,7 @@ def test_a_stack_serves_rolls_rolls_back_and_goes(region: Region) -> None:
         for e in region.events("web")
         if e.get("ResourceStatusReason")
     }
-    assert "drop_invalid_header_fields" in remarks["Balancer"]
+    assert "waf.fail_open" in remarks["Balancer"] and "drop_invalid" not in remarks["Balancer"]
     assert "Target" not in remarks
     ecs = region.client("ecs")
     cluster = cloudformation.describe_stack_resource(StackName="web", LogicalResourceId="Cluster")[
