@@ -91,16 +91,18 @@ def test_policies_that_aws_manages_are_there_when_they_are_asked_for() -> None:
     program = (
         "from hikkoshi.region.front.fallback import MotoFallback\n"
         "MotoFallback('123456789012')._load()\n"
+        "laid = []\n"
+        "MotoFallback('123456789012', [lambda: laid.append(1)])._load()\n"
         "import moto.iam.aws_managed_policies as policies, moto.iam.models as iam\n"
         "names = ({**vars(iam)}, {**vars(policies)})\n"
         "held = any('aws_managed_policies_data' in each for each in names)\n"
         "import moto.ssoadmin.models as sso\n"
-        "print(held, 'AdministratorAccess' in sso.aws_managed_policies_data)"
+        "print(len(laid), held, 'AdministratorAccess' in sso.aws_managed_policies_data)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["1", "False", "True"]
 
 
 def test_instance_types_say_what_moto_says_of_them() -> None:

@@ -67,7 +67,7 @@ def test_each_refuses_while_the_other_is_under_way(files, monkeypatch):
     weights.set(**{old: 1, blue: 0, green: 0})
     home.write("never healthy", shell="sleep 600")
     assert files.hikkoshi("deploy", "--no-wait").code == 0
-    refused = cutover(files, "start", *QUICK)
+    refused = cutover(files, "start", "--from", "beside-old", *QUICK)
     assert refused.code == 3, refused.all
     assert "the BLUE_GREEN deployment ecs-svc/" in refused.err
     assert "hikkoshi rollback" in refused.err
@@ -76,7 +76,7 @@ def test_each_refuses_while_the_other_is_under_way(files, monkeypatch):
     assert files.hikkoshi("rollback").code == 0
 
     # A cutover is under way: no deployment begins.
-    began = cutover(files, "start", *QUICK)
+    began = cutover(files, "start", "--from", "beside-old", *QUICK)
     assert began.code == 0, began.all
     assert weights.read() == {"beside-old": 90, "beside-blue": 10, "beside-green": 0}
     home.write("two")
@@ -107,7 +107,7 @@ def test_each_refuses_while_the_other_is_under_way(files, monkeypatch):
 
     # The new side is the group that the tasks are in now.
     assert files.hikkoshi("deploy").code == 0
-    began = cutover(files, "start", *QUICK)
+    began = cutover(files, "start", "--from", "beside-old", *QUICK)
     assert began.code == 0, began.all
     assert weights.read() == {"beside-old": 90, "beside-blue": 0, "beside-green": 10}
     assert cutover(files, "back").code == 0

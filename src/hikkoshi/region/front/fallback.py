@@ -47,11 +47,13 @@ class MotoFallback:
     def _load(self) -> WsgiApplication:
         with self._lock:
             if self._application is None:
-                self._application = _moto_application()
+                application = _moto_application()
                 _import_ec2(self._region)
                 _leave_policies_out()
                 for each in self._lay_over:
                     each()
+                # Last: what failed half-way must not answer as if it were whole.
+                self._application = application
             return self._application
 
     def _make_default_network(self, region: str) -> None:
@@ -93,7 +95,8 @@ def _leave_policies_out() -> None:
     import moto.iam.models as iam
     from moto.settings import load_iam_aws_managed_policies
 
-    if load_iam_aws_managed_policies():
+    is_left_out = "aws_managed_policies_data" not in vars(iam)
+    if is_left_out or load_iam_aws_managed_policies():
         return
     del iam.aws_managed_policies_data, policies.aws_managed_policies_data
 
