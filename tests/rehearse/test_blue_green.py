@@ -26,7 +26,7 @@ TASK = {
     }],
 }  # fmt: skip
 SERVICE = {
-    "serviceName": "web", "launchType": "FARGATE", "desiredCount": 1,
+    "serviceName": "web", "launchType": "FARGATE", "desiredCount": 2,
     "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-0a1b2c3d4e5f60718"]}},
     "deploymentConfiguration": {
         "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 10,
