@@ -110,12 +110,16 @@ def _run_init(inside: Inside, released: int) -> NoReturn:
     inside.api.close()
     inside.channel.close()
     os.close(inside.reports)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(region, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    # Blocked and waited for, not handled: Python would not see a signal that comes between its last
+    # look and a wait for children, and the region would be told of its end by SIGKILL only.
+    heard = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     while True:
-        pid, status = os.wait()
-        if pid == region:
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == region:
+                os._exit(os.waitstatus_to_exitcode(ended[1]) & 0xFF)
+        if signal.sigwaitinfo(heard).si_signo == signal.SIGTERM:
+            os.kill(region, signal.SIGTERM)
 
 
 def _make_mounts(docker_socket: str) -> None:

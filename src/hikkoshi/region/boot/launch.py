@@ -28,6 +28,7 @@ from hikkoshi.region.boot.settings import (
 
 BYTECODE = "bytecode"
 _TAIL_LINES = 20
+_TURN_S = 1.0
 
 
 class RegionHandle:
@@ -113,12 +114,30 @@ class RegionHandle:
             return ""
 
     def wait_ended(self, timeout_s: float | None = None) -> bool:
-        """Wait until the region has ended by itself; False if it still runs after timeout_s."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
+        """Wait until the region has ended by itself; False if it still runs after timeout_s.
+
+        In turns of a second: Python looks for signals before it enters a system call, and one that
+        came in between (Ctrl-C at the very moment at which this begins to wait) would be seen by
+        nobody until the region ends."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while self._process.poll() is None:
+            left = _TURN_S if end is None else min(_TURN_S, end - time.monotonic())
+            if left <= 0:
+                return False
+            self._await_end(left)
         return True
+
+    def _await_end(self, timeout_s: float) -> None:
+        try:
+            fd = os.pidfd_open(self._process.pid)
+        except ProcessLookupError:
+            return
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            poll.poll(timeout_s * 1000)
+        finally:
+            os.close(fd)
 
     def stop(self) -> None:
         """SIGTERM, the entry point's own shutdown, and all gone. Idempotent."""
