@@ -103,8 +103,8 @@ CASES = {
         r"(.|\n)*fix: ",
     ),
     "a database that is not played": (
-        lambda p: edit(p / "hikkoshi.yaml", "engine: aurora-postgresql", "engine: aurora-mysql"),
-        r"hikkoshi\.yaml:\d+ \(database\.engine\): .*aurora-mysql(.|\n)*fix: ",
+        lambda p: edit(p / "hikkoshi.yaml", "engine: aurora-postgresql", "engine: oracle-ee"),
+        r"hikkoshi\.yaml:\d+ \(database\.engine\): .*oracle-ee(.|\n)*fix: ",
     ),
     "a secret without a value": (
         lambda p: edit(p / "hikkoshi.yaml", "genba/database-url:", "genba/database-uri:"),
