@@ -29,12 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from own_region import own_region
+
 from hikkoshi.aws.access import Access
-from hikkoshi.model.timers import Timers
-from hikkoshi.region.boot.launch import launch
-from hikkoshi.region.boot.settings import LaunchSettings
 from hikkoshi.region.elb.service import haproxy_binary
-from hikkoshi.region.payload import payload_of
 from hikkoshi.trials.balancer import default_network, door_of
 
 LEAST_SHARE, MOST_ADDED_MS = 0.70, 1.0
@@ -175,17 +173,7 @@ def main() -> int:
         backend, alone = free_address(), free_address()
         undo.enter_context(haproxy(place, "backend", BACKEND.format(at=backend)))
         undo.enter_context(haproxy(place, "alone", ALONE.format(at=alone, backend=backend)))
-        handle = launch(
-            LaunchSettings(
-                state=place / "state",
-                record_directory=place / "records",
-                entry_point="hikkoshi.region.region:main",
-                index=place / "index",
-                payload=payload_of(None, Timers.for_rehearsal()),
-            )
-        )
-        undo.callback(handle.stop)
-        handle.wait_ready()
+        handle, _ = undo.enter_context(own_region())
         region = balanced(Access(handle.api_url, "ap-northeast-1"))
         places = {"backend itself": backend, "HAProxy alone": alone, "the region's": region}
         for address in places.values():

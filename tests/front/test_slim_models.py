@@ -71,8 +71,15 @@ def test_clients_of_every_kind_can_be_made_of_slim_models() -> None:
         assert client.meta.service_model.operation_names
 
 
+def printed_by(program: str) -> list[str]:
+    """The words that it prints in a process of its own, since what is imported once stays."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.split()
+
+
 def test_ec2_knows_what_its_own_region_offers() -> None:
-    """In a process of its own, since what is imported once stays."""
     program = (
         "from hikkoshi.region.front.fallback import MotoFallback\n"
         "MotoFallback('123456789012', region='eu-west-1')._load()\n"
@@ -81,10 +88,7 @@ def test_ec2_knows_what_its_own_region_offers() -> None:
         "zones = offered['availability-zone']\n"
         "print(bool(zones['eu-west-1']), bool(zones['us-east-1']), load_resource.__module__)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.split() == ["True", "False", "moto.utilities.utils"]
+    assert printed_by(program) == ["True", "False", "moto.utilities.utils"]
 
 
 def test_policies_that_aws_manages_are_there_when_they_are_asked_for() -> None:
@@ -99,10 +103,7 @@ def test_policies_that_aws_manages_are_there_when_they_are_asked_for() -> None:
         "import moto.ssoadmin.models as sso\n"
         "print(len(laid), held, 'AdministratorAccess' in sso.aws_managed_policies_data)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.split() == ["1", "False", "True"]
+    assert printed_by(program) == ["1", "False", "True"]
 
 
 def test_instance_types_say_what_moto_says_of_them() -> None:

@@ -34,22 +34,7 @@ class MariaHouse:
         return getattr(self.house, name)
 
     def create(self, cluster: str, instances: int, **more: Any) -> None:
-        self.rds.create_db_cluster(
-            DBClusterIdentifier=cluster,
-            Engine="aurora-mysql",
-            MasterUsername="genba",
-            MasterUserPassword=PASSWORD,
-            DatabaseName="genba",
-            **more,
-        )
-        for number in range(1, instances + 1):
-            self.rds.create_db_instance(
-                DBInstanceIdentifier=f"{cluster}-{number}",
-                DBClusterIdentifier=cluster,
-                DBInstanceClass="db.t4g.medium",
-                Engine="aurora-mysql",
-            )
-        self.wait(cluster)
+        self.house.create(cluster, instances, engine="aurora-mysql", **more)
 
     def connect(self, cluster: str, role: str = "writer", **more: Any) -> Any:
         (door,) = [

@@ -50,11 +50,13 @@ class House:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
-    def create(self, cluster: str, instances: int, **more: Any) -> None:
+    def create(
+        self, cluster: str, instances: int, *, engine: str = "aurora-postgresql", **more: Any
+    ) -> None:
         """A cluster with that many instances, waited for as boto3's users do."""
         self.rds.create_db_cluster(
             DBClusterIdentifier=cluster,
-            Engine="aurora-postgresql",
+            Engine=engine,
             MasterUsername="genba",
             MasterUserPassword=PASSWORD,
             DatabaseName="genba",
@@ -65,7 +67,7 @@ class House:
                 DBInstanceIdentifier=f"{cluster}-{number}",
                 DBClusterIdentifier=cluster,
                 DBInstanceClass="db.t4g.medium",
-                Engine="aurora-postgresql",
+                Engine=engine,
             )
         self.wait(cluster)
 
