@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -156,6 +159,56 @@ def test_a_task_that_is_lost_ends_the_load_and_what_it_sent_is_kept(ground: Grou
         "lost.load.0", "lost.load.1",
     }  # fmt: skip
     ground.assert_nothing_is_left()
+
+
+def test_a_threshold_that_all_tasks_together_break_aborts_the_load(ground: Ground) -> None:
+    (ground.region.home / "targets").write_text("GET /\n\nGET /missing\n")
+    arguments = ground.arguments(
+        "generator", "--targets", "targets", "--rate", "100/s", "--duration", "1h", "--abort",
+        "--abort-after", "1s", "--expect", "errors<30%", "-o", "abort.load",
+    )  # fmt: skip
+    terminal, end = pty.openpty()
+    with (ground.region.home / "said").open("w+") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hikkoshi.cli.main", "load", *arguments], stdout=out, stderr=end,
+            env=ground.region.environment | {"TERM": "xterm", "COLUMNS": "160"},
+            cwd=ground.region.home, start_new_session=True,
+        )  # fmt: skip
+        os.close(end)
+        try:
+            told = read_to_end(terminal)
+            process.wait(WITHIN_S)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(terminal)
+        out.seek(0)
+        said = out.read()
+    assert process.returncode == 1, told
+    (aborted,) = [line for line in said.splitlines() if line.startswith("ABORTED")]
+    why = aborted.removeprefix("ABORTED").strip()
+    assert why.startswith("errors<30%: errors was "), said
+    # Who asked for the load has stopped its tasks: that is no doubt about them.
+    assert "is missing" not in said and "was stopped before its end" not in said, said
+    assert "stopped before its end; the figures are those until then" in said, said
+    # The live view is of the whole load.
+    assert "2 tasks" in told and "HTTP 404" in told and "at work" in told, told
+    assert f"{why}; stopping the tasks" in told, told
+    files = sorted(ground.region.home.glob("abort.load.*"))
+    assert len(files) == 2 and all(list(read_results(path)) for path in files)
+    ground.assert_nothing_is_left()
+
+
+def read_to_end(terminal: int) -> str:
+    """What a program wrote to its terminal until it ended."""
+    told = b""
+    deadline = time.monotonic() + WITHIN_S
+    while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        try:
+            told += os.read(terminal, 65536)
+        except OSError:  # the other end is closed: EIO
+            return told.decode()
+    raise AssertionError(f"the program did not end in {WITHIN_S} s: {told.decode()}")
 
 
 def test_ctrl_c_before_the_start_leaves_nothing(ground: Ground) -> None:

@@ -61,13 +61,28 @@ def test_wrong_use_is_exit_code_2_with_the_fix() -> None:
         (["--rate", "1/s", *AT, *OF_TASKS], "give --task-definition"),
         (["--rate", "1/s", *AT, *OF_TASKS, "--image", "i"], "--image without --task-role"),
         (["--rate", "1/s", *AT, *OF_TASKS, "--image", "i", "--task-definition", "d"], "two things"),
-        (["--rate", "1/s", *AT, *OF_TASKS, "--abort", "--expect", "errors<1%"], "--abort with"),
+        (["--rate", "1/s", *AT, *OF_TASKS, "--abort"], "--abort without a threshold"),
         (["share"], "Missing option '--plan'"),
-        (["share", "--plan", "s3://b", "--share", "2/2"], "write 0/4"),
+        (["share", "--plan", "s3://bbb", "--share", "2/2"], "--share: '2/2' is no share"),
+        (["share", "--plan", "bbb", "--share", "0/2"], "--plan: 'bbb' is no bucket"),
     ):
         found = CliRunner().invoke(load, arguments, input="GET /x\n")
         assert found.exit_code == 2, (arguments, found.output)
         assert words in found.stderr, (arguments, found.stderr)
+
+
+def test_a_share_is_told_by_what_it_was_given_by(tmp_path: Path) -> None:
+    bare = {
+        "AWS_REGION": None, "AWS_DEFAULT_REGION": None, "AWS_PROFILE": None,
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+    }  # fmt: skip
+    given = {"HIKKOSHI_LOAD_PLAN": "s3://bbb", "HIKKOSHI_LOAD_SHARE": "2/2"}
+    found = CliRunner(env=bare | given).invoke(load, ["share"])
+    assert (found.exit_code, "HIKKOSHI_LOAD_SHARE: '2/2'" in found.stderr) == (2, True)
+    found = CliRunner(env=bare | given).invoke(load, ["share", "--share", "0/2"])
+    assert (found.exit_code, "fix: give --region" in found.stderr) == (2, True), found.stderr
+    known = CliRunner().invoke(load, ["share", "--help"])
+    assert "--region" in known.stdout
 
 
 def test_what_cannot_run_is_exit_code_3() -> None:

@@ -15,7 +15,8 @@ class Live:
     """The run as it stood at `t`, epoch seconds: the end of the last window that was reported.
 
     Rates, percentiles, statuses, errors and failed are those of that window (`report_every_s`);
-    planned, issued, done, retries and failed_so_far count from the start.
+    planned, issued, done, retries, failed_so_far and failures_so_far (errors, and statuses from 400
+    on as `HTTP 500`) count from the start.
     """
 
     t: float
@@ -36,6 +37,7 @@ class Live:
     busy: int = 0
     queued: int = 0
     failed: int = 0
+    failures_so_far: Mapping[str, int] = field(default_factory=dict)
 
 
 _COUNTS = (
@@ -50,6 +52,7 @@ def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
     latency, lateness = Histogram(), Histogram()
     statuses: Counter[int] = Counter()
     errors: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
     rate = ok_rate = 0.0
     ended = ok = 0
     for window in windows:
@@ -57,6 +60,7 @@ def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
         lateness.add(Histogram.from_json(window["lateness"]))
         statuses.update({int(status): count for status, count in window["statuses"].items()})
         errors.update(window["errors"])
+        failures.update(window["failures_so_far"])
         seconds = max(window["window_s"], 1e-9)
         rate += window["ended"] / seconds
         ended += window["ended"]
@@ -76,5 +80,6 @@ def live_of(windows: list[dict[str, Any]], t_start: float) -> Live:
         lateness_p99_s=lateness.percentile(0.99),
         statuses=statuses,
         errors=errors,
+        failures_so_far=failures,
         **counts,
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from hikkoshi.base.errors import DeadlinePassed
 from hikkoshi.load.attack import Attack
@@ -100,10 +101,13 @@ class LoadRun:
         """The generator's processes, for who wants to give them a core or measure them."""
         return tuple(worker.process.pid for worker in self._workers)
 
-    def live(self) -> Live:
+    def windows(self) -> list[dict[str, Any]]:
+        """The latest of each process that has told one."""
         with self._changed:
-            windows = [w.window for w in self._workers if w.window is not None]
-        return live_of(windows, self.t_start)
+            return [w.window for w in self._workers if w.window is not None]
+
+    def live(self) -> Live:
+        return live_of(self.windows(), self.t_start)
 
     def so_far(self) -> dict[str, EndpointTotals]:
         """Requests, successes and latencies until the last window, by endpoint."""

@@ -5,6 +5,7 @@ What happens is only noted; `settle`, called between two turns of the loop, coun
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class Tally:
         self.ended: list[Record] = []
         self.late: list[float] = []
         self._failed = 0
+        self._failures: Counter[str] = Counter()
         self._open_window(0.0)
 
     def _open_window(self, now: float) -> None:
@@ -75,6 +77,8 @@ class Tally:
         for name, endpoint in self._window.items():
             whole.add(endpoint)
             totals.endpoints[name].add(endpoint)
+        self._failures.update(whole.errors)
+        self._failures.update({f"HTTP {s}": n for s, n in whole.statuses.items() if s >= 400})
         totals.lateness.add(self._lateness)
         totals.sent += whole.service.count
         self._failed += whole.requests - whole.succeeded
@@ -85,6 +89,7 @@ class Tally:
             "done": totals.done,
             "retries": totals.retries,
             "failed_so_far": self._failed,
+            "failures_so_far": dict(self._failures),
             "ok": whole.succeeded,
             "ended": whole.requests,
             "latency": whole.latency.as_json(),

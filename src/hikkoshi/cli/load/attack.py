@@ -69,7 +69,8 @@ def attack(**options: Any) -> None:
         if options["abort"] and (expect is None or not parse_conditions(expect).thresholds):
             raise BadInput("--abort without a threshold", fix="give --expect 'errors<1%' or alike")
         plan = attack_of(options, pacer, duration_s, found, expect=expect, name=options["name"])
-        abort_after_s = duration_of("--abort-after", options["abort_after"])
+        after_s = duration_of("--abort-after", options["abort_after"])
+        abort_after_s = after_s if options["abort"] else None
         say_notes(found)
         with contextlib.ExitStack() as stack:
             output = options["output"]
@@ -81,12 +82,10 @@ def attack(**options: Any) -> None:
             shares: tuple[Share, ...] = ()
             aborted: str | None = None
             if options["tasks"] is not None:
-                spread = carry_out_in_tasks(plan, options, output)
-                summary, shares = spread.summary, spread.shares
+                spread = carry_out_in_tasks(plan, options, output, abort_after_s)
+                summary, shares, aborted = spread.summary, spread.shares, spread.aborted
             else:
-                summary, aborted = carry_out(
-                    plan, output, abort_after_s=abort_after_s if options["abort"] else None
-                )
+                summary, aborted = carry_out(plan, output, abort_after_s=abort_after_s)
         print_summary(summary, options["is_json"], aborted, shares)
     is_passed = summary.outcome is Outcome.PASSED and aborted is None
     sys.exit(0 if is_passed else 1)

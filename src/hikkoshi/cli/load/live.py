@@ -35,7 +35,6 @@ class LiveView:
         self._title = title
         self._rates: deque[float] = deque(maxlen=_KEPT)
         self._p99s: deque[float] = deque(maxlen=_KEPT)
-        self._errors: dict[str, int] = {}
         self._seen_s = -1.0
         self._screen = (
             Screen(console=console or Console(stderr=True), transient=True, refresh_per_second=4)
@@ -63,12 +62,6 @@ class LiveView:
         self._seen_s = live.elapsed_s
         self._rates.append(live.rate)
         self._p99s.append(live.p99_s or 0.0)
-        for error, count in live.errors.items():
-            self._errors[error] = self._errors.get(error, 0) + count
-        for status, count in live.statuses.items():
-            if status >= 400:
-                name = f"HTTP {status}"
-                self._errors[name] = self._errors.get(name, 0) + count
         self._screen.update(self.drawn(live))
 
     def drawn(self, live: Live) -> RenderableType:
@@ -100,7 +93,7 @@ class LiveView:
         )  # fmt: skip
         errors = ", ".join(
             f"{name}: {count:,}"
-            for name, count in sorted(self._errors.items(), key=lambda each: -each[1])[:6]
+            for name, count in sorted(live.failures_so_far.items(), key=lambda each: -each[1])[:6]
         )
         return Group(head, table, Text(errors, "red")) if errors else Group(head, table)
 

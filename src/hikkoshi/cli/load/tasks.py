@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from hikkoshi.aws.access import Access
 from hikkoshi.base.errors import BadInput
+from hikkoshi.cli.load.live import LiveView
 from hikkoshi.cli.load.options import duration_of, told
 from hikkoshi.cli.where import place, place_options
 from hikkoshi.load.attack import Attack
@@ -109,12 +110,10 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
-def carry_out_in_tasks(plan: Attack, options: dict[str, Any], output: Path) -> Spread:
-    if options["abort"]:
-        raise BadInput(
-            "--abort with --tasks: no task knows the whole load's figures",
-            fix="leave it out; Ctrl-C ends the load",
-        )
+def carry_out_in_tasks(
+    plan: Attack, options: dict[str, Any], output: Path, abort_after_s: float | None
+) -> Spread:
+    """abort_after_s: as of `carry_out`."""
     if options["bucket"] is None:
         raise BadInput(
             "--tasks without a bucket for plan and results", fix="give --bucket s3://BUCKET/PREFIX"
@@ -124,27 +123,37 @@ def carry_out_in_tasks(plan: Attack, options: dict[str, Any], output: Path) -> S
     access = place(options["is_local"], options["profile"], options["region"])
     for note in notes_on(plan, plan.targets):
         _say(note)
-    with _signals_set() as stopping:
+    title = f"{options['tasks']} tasks"
+    with (
+        _signals_set() as stopping,
+        LiveView(plan, title, is_shown=sys.stderr.isatty()) as view,
+    ):
         return carry_out(
-            access, plan, options["tasks"], wish, bucket, output,
-            stopping=stopping, say=_say, start_within_s=start_within_s,
+            access, plan, options["tasks"], wish, bucket, output, stopping=stopping, say=_say,
+            start_within_s=start_within_s, abort_after_s=abort_after_s, on_live=view.show,
         )  # fmt: skip
 
 
 def _say(text: str) -> None:
-    print(f"hikkoshi load: {text}", file=sys.stderr, flush=True)
+    # A terminal that was closed is no reason to leave the tasks alone.
+    with contextlib.suppress(OSError):
+        print(f"hikkoshi load: {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def _signals_set() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; nothing else comes of them, so that what was started
-    is ended in order."""
+    """An event that Ctrl-C, SIGTERM and the terminal's end set; nothing else comes of them, so that
+    what was started is ended in order."""
     stopping = threading.Event()
 
     def stop(*_: object) -> None:
         stopping.set()
 
-    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Who said `nohup` wants it to go on.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    kept = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stopping
     finally:
@@ -152,12 +161,29 @@ def _signals_set() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _given_by(context: click.Context, parameter: str) -> str:
+    """The option, or the variable of the environment, that a value came by."""
+    (option,) = (each for each in context.command.params if each.name == parameter)
+    is_of_environment = context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
+    return str(option.envvar) if is_of_environment else option.opts[0]
+
+
 @click.command("share")
 @click.option("--plan", "place_text", envvar=PLACE_VARIABLE, required=True,
               help="s3://BUCKET/PREFIX of the load.")  # fmt: skip
 @click.option("--share", "share_text", envvar=SHARE_VARIABLE, required=True, help="0/4, 1/4, …")
 @click.option("--json", "is_json", is_flag=True, help="How it ended, as JSON on stdout.")
-def share(place_text: str, share_text: str, is_json: bool) -> None:
+@place_options
+@click.pass_context
+def share(
+    context: click.Context,
+    place_text: str,
+    share_text: str,
+    is_json: bool,
+    is_local: bool,
+    profile: str | None,
+    region: str | None,
+) -> None:
     """What a task of `hikkoshi load --tasks N` runs: sends its share of the load and leaves what
     came of it in the bucket. It is told by HIKKOSHI_LOAD_PLAN and HIKKOSHI_LOAD_SHARE, and reaches
     AWS as every program in a task does.
@@ -170,8 +196,9 @@ def share(place_text: str, share_text: str, is_json: bool) -> None:
       "entryPoint": ["hikkoshi"], "command": ["load", "share"]
     """
     with told():
-        number = parse_share(share_text)
-        drop = Drop(Access.to_account(), parse_bucket(place_text, PLACE_VARIABLE))
+        number = parse_share(share_text, _given_by(context, "share_text"))
+        bucket = parse_bucket(place_text, _given_by(context, "place_text"))
+        drop = Drop(place(is_local, profile, region), bucket)
         with _signals_set() as stopping, tempfile.TemporaryDirectory(prefix="share-") as directory:
             ended = carry_share(drop, number, Path(directory), stopping, _say)
         if is_json:

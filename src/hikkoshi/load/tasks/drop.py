@@ -19,10 +19,12 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """stamped: when S3 took it, epoch seconds by S3's clock; whole seconds in an account."""
+    """stamped: when S3 took it, epoch seconds by S3's clock; whole seconds in an account. tag: of
+    its content, which no other has."""
 
     name: str
     stamped: float
+    tag: str
 
 
 class Drop:
@@ -74,7 +76,9 @@ class Drop:
         )
         rows = [row for page in listed for row in page.get("Contents", [])]
         start = len(self.bucket.prefix)
-        return [Found(row["Key"][start:], row["LastModified"].timestamp()) for row in rows]
+        return [
+            Found(row["Key"][start:], row["LastModified"].timestamp(), row["ETag"]) for row in rows
+        ]
 
     def clear(self) -> None:
         """Removes all of them."""

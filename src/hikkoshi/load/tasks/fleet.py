@@ -134,7 +134,7 @@ class Fleet:
         self._wish, self._ground, self._bucket = wish, ground, bucket
         self._definition = ground.definition
         self._arns: list[str] = []
-        self._pause_s = 0.25 if access.is_local else 2.0
+        self._pause_s = 0.25 if access.is_local else 1.0
 
     def start(self, count: int) -> None:
         """AwsRefused when ECS does not take one of them; those before it are `close`'s."""

@@ -16,6 +16,7 @@ from hikkoshi.base.errors import BadInput, CannotRun, DeadlinePassed, HikkoshiEr
 from hikkoshi.load.run import LoadRun
 from hikkoshi.load.tasks import plan as names
 from hikkoshi.load.tasks.drop import Drop
+from hikkoshi.load.tasks.reports import report_of
 
 # A task that is lost has lost so much of its results.
 PUSH_EVERY_S = 5.0
@@ -95,6 +96,7 @@ def _await_start(drop: Drop, within_s: float, stopping: threading.Event) -> floa
 
 def _follow(run: LoadRun, drop: Drop, task: int, stopping: threading.Event) -> dict[str, Any]:
     """Until all is sent and answered; results go to the bucket as they come."""
+    told_s = 0.0
     pushers = [Pusher(drop, task, at, path) for at, path in enumerate(run.files)]
     next_push = time.monotonic() + PUSH_EVERY_S
     is_stopped = False
@@ -107,6 +109,9 @@ def _follow(run: LoadRun, drop: Drop, task: int, stopping: threading.Event) -> d
                 for pusher in pushers:
                     pusher.push()
                 next_push = time.monotonic() + PUSH_EVERY_S
+            if (report := report_of(run, told_s)) is not None:
+                told_s = report.elapsed_s
+                drop.put(names.live(task), report.as_json())
             run.wait_for_change(_LOOK_EVERY_S)
         summary = run.wait(timeout_s=0)
     finally:

@@ -3,6 +3,7 @@
 plan.json               what is sent and by how many tasks; files that the plan names, as text
 ready/K.json            task K can send; its clock
 start.json              all begin `lead_s` after the moment at which S3 stamped this object
+live/K.json             how far task K has come, put anew every second (`reports`)
 results/K/P/NNNNNN      the results file of process P of task K, piece by piece
 end/K.json              the totals of task K, or the error it ended of
 """
@@ -21,7 +22,11 @@ from hikkoshi.base.errors import BadInput
 from hikkoshi.load.attack import Attack
 from hikkoshi.load.targets import Target
 
-PLAN, START = "plan.json", "start.json"
+PLAN, START, LIVE = "plan.json", "start.json", "live/"
+# Of the documents here: a task and who starts it have to speak of the same.
+_VERSION = 2
+# How often a task says how far it has come.
+REPORT_EVERY_S = 1.0
 # The variables by which a task is told its part, as overrides of RunTask.
 PLACE_VARIABLE, SHARE_VARIABLE = "HIKKOSHI_LOAD_PLAN", "HIKKOSHI_LOAD_SHARE"
 # RunTask's overrides, one call a task: nobody's account starts more at once without asking AWS.
@@ -36,6 +41,15 @@ def ready(task: int) -> str:
 
 def end(task: int) -> str:
     return f"end/{task}.json"
+
+
+def live(task: int) -> str:
+    return f"{LIVE}{task}.json"
+
+
+def task_of(name: str) -> int:
+    """The task whose `live` has that name."""
+    return int(name.removeprefix(LIVE).removesuffix(".json"))
 
 
 def piece(task: int, process: int, number: int) -> str:
@@ -65,11 +79,11 @@ def parse_bucket(text: str, where: str = "--bucket") -> Bucket:
     return Bucket(match[1], f"{prefix}/" if prefix else "")
 
 
-def parse_share(text: str) -> tuple[int, int]:
+def parse_share(text: str, where: str = "--share") -> tuple[int, int]:
     """'0/4' → the first of four shares."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not int(match[1]) < int(match[2]):
-        raise BadInput(f"{text!r} is no share", where=SHARE_VARIABLE, fix="write 0/4")
+        raise BadInput(f"{text!r} is no share", where=where, fix="write 0/4")
     return int(match[1]), int(match[2])
 
 
@@ -120,7 +134,7 @@ def plan_document(attack: Attack, tasks: int, start_within_s: float) -> dict[str
     """BadInput when a file that the plan names cannot be read."""
     files = {"feed": attack.feed, "root_certs": attack.tls.root_certs}
     return {
-        "version": 1,
+        "version": _VERSION,
         "tasks": tasks,
         "processes": attack.processes,
         "start_within_s": start_within_s,
@@ -138,7 +152,7 @@ def _read(path: Path) -> str:
 
 def attack_of(document: dict[str, Any], share: tuple[int, int], directory: Path) -> Attack:
     """The share of the plan as a load; files of the plan are put into the directory."""
-    if document.get("version") != 1 or document["tasks"] != share[1]:
+    if document.get("version") != _VERSION or document["tasks"] != share[1]:
         raise BadInput(
             f"share {share[0]}/{share[1]} of a plan for {document.get('tasks')} tasks, version "
             f"{document.get('version')}",
