@@ -140,3 +140,9 @@ def test_a_run_is_aborted_only_with_reason() -> None:
     )
     few = EndpointTotals(requests=99)
     assert why_abort(conditions, {"list": few}, 10) is None
+
+
+def test_an_answer_that_is_nested_too_deeply_is_only_a_wrong_one() -> None:
+    checker = Checker(parse_conditions("$.ok==true").checks)
+    problem = checker.problem(Answer(200, b"", b"[" * 200_000, 200_000, 0.1))
+    assert problem is not None and "is not JSON" in problem

@@ -109,3 +109,123 @@ def test_what_is_wrong_is_named_with_its_place(
     with pytest.raises(BadInput, match=re.escape(words)) as error:
         parse_found(text, form, where="t")
     assert error.value.where == place
+
+
+ODD = """
+openapi: 3.1.0
+x-about: whatever
+servers: [{url: "https://api.example.com/v1/"}]
+paths:
+  x-internal: true
+  /items/{id}: {$ref: "#/components/pathItems/item"}
+  /search:
+    servers: [{url: "https://search.example.com"}]
+    get:
+      parameters:
+        - $ref: "#/paths/~1old~1%7Bid%7D/get/parameters/0"
+        - {name: since, in: query, required: true, schema: {type: string}, example: 2024-02-03}
+        - {name: cursor, in: query, schema: {type: string, default: null}}
+        - {name: filter, in: query, required: true,
+           content: {application/json: {schema: {type: object, properties: {a: {const: 1}}}}}}
+        - {name: a, in: cookie, required: true, schema: {const: "1"}}
+        - {name: b, in: cookie, required: true, schema: {const: "2"}}
+        - {name: X-Ids, in: header, required: true, schema: {type: array, items: {enum: [7]}}}
+        - {name: Accept, in: header, required: true, schema: {type: string}}
+  /old/{id}:
+    get:
+      parameters: [{name: lang, in: query, required: true, schema: {type: string, maxLength: 2}}]
+  /broken:
+    get: {parameters: [{name: X-A, in: header, required: true, example: "a\\nb"}]}
+  /made:
+    post: {requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}}
+components:
+  pathItems:
+    item: {get: {parameters: [{name: id, in: path, schema: {type: [integer, "null"]}}]}}
+  schemas:
+    Colour: {type: string, enum: [red]}
+    A:
+      allOf: [{$ref: "#/components/schemas/Named"}]
+      properties:
+        colour: {allOf: [{$ref: "#/components/schemas/Colour"}]}
+        note: {anyOf: [{type: "null"}, {type: string, maxLength: 3}]}
+        anything: true
+        pair: {type: array, minItems: 2, items: {type: integer}}
+        parent: {$ref: "#/components/schemas/A"}
+    Named: {type: object, properties: {name: {type: string}}}
+"""
+
+
+def test_openapi_31_with_references_of_every_kind() -> None:
+    found = parse_found(ODD, where="t")
+    item, search, made = found.targets
+    assert (item.method, item.url) == ("GET", "https://api.example.com/v1/items/1")
+    assert search.url == (
+        "https://search.example.com/search?lang=st&since=2024-02-03&filter={%22a%22:+1}"
+    )
+    assert search.headers == (("X-Ids", "7"), ("Cookie", "a=1; b=2"))
+    assert json.loads(made.body) == {
+        "name": "string", "colour": "red", "note": "str", "pair": [1, 1],
+    }  # fmt: skip
+    assert any("a path parameter of /old/{id}" in note for note in found.notes)
+    assert any("header 'X-A' that can be sent" in note for note in found.notes)
+
+
+def test_schemas_that_name_each_other_freely_are_filled_in_no_time() -> None:
+    names = [f"S{at}" for at in range(30)]
+    schemas = {
+        name: {
+            "type": "object",
+            "properties": {other: {"$ref": f"#/components/schemas/{other}"} for other in names},
+        }
+        for name in names
+    }
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}
+    document = {
+        "info": {"title": "Before its version"}, "openapi": "3.0.0",
+        "paths": {"/x": {"post": {"requestBody": body}}}, "components": {"schemas": schemas},
+    }  # fmt: skip
+    (target,) = parse_found(json.dumps(document), where="t").targets
+    assert len(target.body) < 1_000_000
+
+
+def test_what_was_recorded_is_no_template() -> None:
+    request = {
+        "method": "POST", "url": "http://h/?q=${env:HOME}",
+        "headers": [{"name": "X-A", "value": "${jndi:x}"}],
+        "postData": {"mimeType": "text/plain", "text": "${seq} \ud83d"},
+    }  # fmt: skip
+    connect = {"method": "CONNECT", "url": "https://h:443", "headers": []}
+    text = json.dumps({"log": {"entries": [{"request": connect}, {"request": request}]}})
+    found = parse_found(text, where="t")
+    (target,) = found.targets
+    assert (target.url, target.headers[0]) == ("http://h/?q=$${env:HOME}", ("X-A", "$${jndi:x}"))
+    assert target.body == b"$${seq} ?"
+    assert found.notes == ("1 CONNECT requests, to a proxy, were left out",)
+    line = (SAMPLES / "alb.log").read_text().splitlines()[0].replace("curl/", "${env:HOME}\u2028/")
+    (logged,) = parse_found(
+        line + "\n" + line.replace("://www.example.com", "://["), where="t"
+    ).targets
+    assert logged.headers == (("User-Agent", "$${env:HOME}\u2028/7.46.0"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ('{"log": {"entries": '
+         '[{"request": {"method": "GET", "url": "http://h/", "headers": [1]}}]}}',
+         "t: log.entries[0].request.headers", "not a list"),
+        ('{"log": ' + "[" * 100_000, "t", "nested too deeply"),
+        ('{"method": "GET", "url": "http://h/", "header": {"A": 1}}', "t:1", "header 'A': 1"),
+        ('{"method": "GET", "url": "http://h/\\ud83d"}', "t:1", "half a character"),
+        ('{"method": "GET", "url": ' + "[" * 100_000, "t:1", "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_odd_json_is_named_with_its_place(text: str, place: str, words: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(words)) as error:
+        parse_found(text, where="t")
+    assert error.value.where == place
+
+
+def test_json_lines_may_have_what_is_no_end_of_a_line_to_json() -> None:
+    text = '{"method": "GET", "url": "http://h/", "name": "a\u2028b\x85c"}\r\n' * 2
+    assert [each.name for each in parse_found(text, where="t").targets] == ["a\u2028b\x85c"] * 2

@@ -142,7 +142,7 @@ def _ask_json(check: Check) -> Ask:
     def ask(answer: Answer) -> str | None:
         try:
             document = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return f"{check.text}: the body is not JSON: {answer.body[:_SHOWN]!r}"
         found = find(document, steps)
         if not found:

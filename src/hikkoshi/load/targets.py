@@ -26,7 +26,8 @@ from hikkoshi.base.errors import BadInput
 TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _REQUEST = re.compile(r"^([A-Z][A-Z-]*)\s+(\S+)\s*$")
 _DIRECTIVE = re.compile(r"^#\s*(name|weight)\s*:\s*(.*?)\s*$")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Half a character, as JSON can write it (\ud83d alone), has no UTF-8.
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _JSON_KEYS = ("method", "url", "body", "header", "name", "weight")
 MAX_WEIGHT = 1000
 
@@ -110,7 +111,7 @@ class _HttpReader:
         self._line = 0
 
     def read(self, text: str) -> list[Target]:
-        for self._line, raw in enumerate(text.splitlines(), 1):
+        for self._line, raw in enumerate(lines_of(text), 1):
             self._take(raw.strip())
         self._close()
         if self._next:
@@ -185,10 +186,16 @@ class _HttpReader:
         return BadInput(what, where=f"{self._where}:{self._line}", fix=fix)
 
 
+def lines_of(text: str) -> list[str]:
+    """Only at line feeds: str.splitlines also cuts at what JSON, headers and logs may have within a
+    line (U+2028, form feeds)."""
+    return text.removesuffix("\n").split("\n")
+
+
 def url_problem(url: str) -> str | None:
     """What is wrong with a target's address, as the end of a sentence; None if nothing."""
-    if re.search(r"[\x00-\x20\x7f]", url):
-        return "has a space or control character in it"
+    if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
+        return "has a space or control character, or half a character, in it"
     if url.startswith("/"):
         return None
     try:
@@ -207,17 +214,17 @@ def url_problem(url: str) -> str | None:
 
 def _parse_json(text: str, where: str) -> list[Target]:
     targets = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         place = f"{where}:{number}"
         try:
             document = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
+            at = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            told = getattr(error, "msg", "nested too deeply")
             raise BadInput(
-                f"not JSON: {error.msg} at column {error.colno}",
-                where=place,
-                fix="one whole object a line",
+                f"not JSON: {told}{at}", where=place, fix="one whole object a line"
             ) from error
         if not isinstance(document, dict):
             raise BadInput("not an object", where=place, fix='{"method": "GET", "url": "…"}')
@@ -261,7 +268,7 @@ def _json_headers(document: Any, place: str) -> list[tuple[str, str]]:
         raise BadInput("header is not an object", where=place, fix=fix)
     headers = []
     for name, values in document.items():
-        for value in [values] if isinstance(values, str) else values or []:
+        for value in values if isinstance(values, list) else [] if values is None else [values]:
             if not isinstance(value, str) or not TOKEN.match(name) or CONTROL.search(value):
                 raise BadInput(f"header {name!r}: {value!r}", where=place, fix=fix)
             headers.append((name, value))

@@ -12,8 +12,8 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from hikkoshi.base.errors import BadInput
-from hikkoshi.load.formats.found import Found, endpoint_of, told, weighted
-from hikkoshi.load.targets import CONTROL, Target, url_problem
+from hikkoshi.load.formats.found import Found, endpoint_of, literal, told, weighted
+from hikkoshi.load.targets import CONTROL, Target, lines_of, url_problem
 
 _LINE = re.compile(
     r"^(?P<type>https?|h2|grpcs?|wss?) (?P<time>\S+) (?P<balancer>\S+) (?P<client>\S+) "
@@ -35,7 +35,7 @@ def parse_alb_log(text: str, where: str) -> Found:
     counts: Counter[Target] = Counter()
     firsts: dict[tuple[str, str], Target] = {}
     times = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         match = _LINE.match(line)
@@ -75,15 +75,14 @@ def _target(match: re.Match[str], place: str, left_out: Counter[str]) -> Target 
             else f"{method} requests were left out: a log has no bodies"
         ] += 1
         return None
-    url = _without_usual_port(url)
     if url_problem(url):
         left_out["requests with an address that cannot be sent were left out"] += 1
         return None
     agent = match["agent"]
     is_told = agent not in ("", "-") and not CONTROL.search(agent)
-    headers = (("User-Agent", agent),) if is_told else ()
-    name = endpoint_of(method, url)
-    return Target(method, url.replace("${", "$${"), headers, name=name, where=place)
+    headers = (("User-Agent", literal(agent)),) if is_told else ()
+    url = _without_usual_port(url)
+    return Target(method, literal(url), headers, name=endpoint_of(method, url), where=place)
 
 
 def _without_usual_port(url: str) -> str:

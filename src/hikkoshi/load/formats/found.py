@@ -31,6 +31,12 @@ def endpoint_of(method: str, url: str) -> str:
     return f"{method} {'/'.join(named)}"
 
 
+def literal(text: str) -> str:
+    """What was recorded is no template of ours: whoever asked for `${env:TOKEN}` at a server is not
+    to be told it."""
+    return text.replace("${", "$${")
+
+
 def weighted(counts: Mapping[Target, int]) -> tuple[Target, ...]:
     """Each target as often as it was counted, scaled down to what a weight may be."""
     most = max(counts.values())

@@ -7,9 +7,9 @@ enum nor a plain type.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,19 +17,12 @@ import yaml
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.load.formats.found import Found, told
-from hikkoshi.load.targets import Target
+from hikkoshi.load.formats.schema import FIX, MISSING, Schemas
+from hikkoshi.load.targets import CONTROL, TOKEN, Target, url_problem
 
 _METHODS = ("get", "head", "options", "post", "put", "patch", "delete")
-_DEEPEST = 12
-_FIX = "give an OpenAPI 3 document, in JSON or YAML"
-_MISSING: Any = object()
-# Plain values by type and format; what is generated is a variable of the load generator.
-_BY_FORMAT: Mapping[tuple[str, str], Any] = {
-    ("string", "uuid"): "${uuid}", ("string", "date"): "2024-01-01",
-    ("string", "date-time"): "2024-01-01T00:00:00Z", ("string", "email"): "a@example.com",
-    ("string", "uri"): "http://example.com/", ("string", ""): "string",
-    ("integer", ""): 1, ("number", ""): 1.0, ("boolean", ""): True,
-}  # fmt: skip
+# Headers of which the specification says that parameters of these names are not looked at.
+_NOT_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
 
 
 def parse_openapi(text: str, where: str, methods: frozenset[str] | None = None) -> Found:
@@ -39,8 +32,9 @@ def parse_openapi(text: str, where: str, methods: frozenset[str] | None = None) 
     left_out: Counter[str] = Counter()
     targets = []
     for path, item in document.get("paths", {}).items():
-        if not isinstance(item, dict):
-            raise BadInput("a path is an object", where=f"{where}: paths.{path}", fix=_FIX)
+        if str(path).startswith("x-"):
+            continue
+        item = reader.item(str(path), item)
         for method in _METHODS:
             if method not in item:
                 continue
@@ -51,17 +45,17 @@ def parse_openapi(text: str, where: str, methods: frozenset[str] | None = None) 
                 ] += 1
                 continue
             try:
-                targets.append(reader.target(path, method, item))
+                targets.append(reader.target(str(path), method, item))
             except _NoValue as error:
                 left_out[f"operations were left out: no example for {error}"] += 1
     if not targets:
         why = f": {'; '.join(told(left_out))}" if left_out else ""
-        raise BadInput(f"no operation that can be sent{why}", where=where, fix=_FIX)
+        raise BadInput(f"no operation that can be sent{why}", where=where, fix=FIX)
     return Found(tuple(targets), told(left_out))
 
 
 class _NoValue(Exception):
-    """The document has no value for something that is required."""
+    """The document has no value, or none that can be sent, for something that is required."""
 
 
 def _read(text: str, where: str) -> dict[str, Any]:
@@ -69,67 +63,84 @@ def _read(text: str, where: str) -> dict[str, Any]:
         document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
     except json.JSONDecodeError as error:
         raise BadInput(
-            f"not JSON: {error.msg}", where=f"{where}:{error.lineno}", fix=_FIX
+            f"not JSON: {error.msg}", where=f"{where}:{error.lineno}", fix=FIX
         ) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        # ValueError: a date that there is not.
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
         raise BadInput(
-            f"not YAML: {getattr(error, 'problem', error)}", where=place, fix=_FIX
+            f"not YAML: {getattr(error, 'problem', error)}", where=place, fix=FIX
         ) from error
     if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3."):
         is_old = isinstance(document, dict) and "swagger" in document
         what = "Swagger 2 is not read" if is_old else "no `openapi: 3.…` in it"
-        raise BadInput(what, where=where, fix="convert it to OpenAPI 3" if is_old else _FIX)
+        raise BadInput(what, where=where, fix="convert it to OpenAPI 3" if is_old else FIX)
     if not isinstance(document.get("paths", {}), dict):
-        raise BadInput("paths is not an object", where=f"{where}: paths", fix=_FIX)
+        raise BadInput("paths is not an object", where=f"{where}: paths", fix=FIX)
     return document
 
 
 class _Reader:
     def __init__(self, document: dict[str, Any], where: str) -> None:
-        self._document = document
         self._where = where
-        self._server = self._server_of(document)
+        self._schemas = Schemas(document, where)
+        self._servers = document.get("servers")
+
+    def item(self, path: str, item: Any) -> dict[str, Any]:
+        """The path's item; what stands beside its $ref overrules what that leads to."""
+        if not isinstance(item, dict):
+            raise BadInput("a path is an object", where=f"{self._where}: paths.{path}", fix=FIX)
+        own = {key: value for key, value in item.items() if key != "$ref"}
+        return {**self._schemas.resolved(item), **own}
 
     def target(self, path: str, method: str, item: dict[str, Any]) -> Target:
-        operation = self._resolved(item[method])
-        filled, query, headers = path, [], []
+        operation = self._schemas.resolved(item[method])
+        filled = path
+        query: list[tuple[str, str]] = []
+        headers: list[tuple[str, str]] = []
+        cookies: list[str] = []
         for parameter in self._parameters(item, operation):
             name, place = str(parameter.get("name")), parameter.get("in")
             value = self._value_of(parameter)
-            if value is _MISSING or (not parameter.get("required") and self._is_made_up(parameter)):
-                if parameter.get("required"):
+            is_required = bool(parameter.get("required")) or place == "path"
+            if value in (MISSING, None) or (not is_required and self._is_made_up(parameter)):
+                if is_required:
                     raise _NoValue(f"{place} parameter {name}")
                 continue
             if place == "path":
-                filled = filled.replace("{" + name + "}", _quoted(_text(value)))
+                filled = filled.replace("{" + name + "}", _quoted(_listed(value)))
             elif place == "query":
                 values = value if isinstance(value, list) else [value]
                 query += [(name, _text(each)) for each in values]
-            elif place == "header":
-                headers.append((name, _text(value)))
+            elif place == "header" and name.lower() not in _NOT_PARAMETERS:
+                headers.append((name, _listed(value)))
             elif place == "cookie":
-                headers.append(("Cookie", f"{name}={_text(value)}"))
+                cookies.append(f"{name}={_listed(value)}")
         if "{" in filled.replace("${", ""):
             raise _NoValue(f"a path parameter of {path}")
         if query:
             filled += "?" + urlencode(query, safe="${}:|")
+        if cookies:
+            headers.append(("Cookie", "; ".join(cookies)))
         body, kind = self._body(operation)
         if kind:
             headers.append(("Content-Type", kind))
+        url = self._server_of(operation, item) + filled
+        _check(url, headers)
         return Target(
-            method.upper(), self._server + filled, tuple(headers), body,
+            method.upper(), url, tuple(headers), body,
             name=f"{method.upper()} {path}", where=f"{self._where}: paths.{path}.{method}",
         )  # fmt: skip
 
-    def _server_of(self, document: dict[str, Any]) -> str:
-        """The first server's address; a path alone when it has no host."""
-        servers = document.get("servers") or [{"url": "/"}]
+    def _server_of(self, operation: dict[str, Any], item: dict[str, Any]) -> str:
+        """The first server's address, the nearest one's; a path alone when it has no host."""
+        servers = operation.get("servers") or item.get("servers") or self._servers or [{"url": "/"}]
         server = servers[0] if isinstance(servers, list) and isinstance(servers[0], dict) else {}
         url = str(server.get("url", "/"))
         for name, variable in (server.get("variables") or {}).items():
-            url = url.replace("{" + name + "}", str(variable.get("default", "")))
+            default = variable.get("default", "") if isinstance(variable, dict) else ""
+            url = url.replace("{" + str(name) + "}", str(default))
         is_whole = urlsplit(url).scheme in ("http", "https")
         return url.rstrip("/") if is_whole or url.startswith("/") else ""
 
@@ -137,12 +148,12 @@ class _Reader:
         """The path's own, overruled by the operation's."""
         both: dict[tuple[Any, Any], dict[str, Any]] = {}
         for each in [*(item.get("parameters") or []), *(operation.get("parameters") or [])]:
-            parameter = self._resolved(each)
+            parameter = self._schemas.resolved(each)
             both[(parameter.get("name"), parameter.get("in"))] = parameter
         return list(both.values())
 
     def _is_made_up(self, parameter: dict[str, Any]) -> bool:
-        schema = self._resolved(parameter.get("schema") or {})
+        schema = self._schemas.resolved(parameter.get("schema") or {})
         told = ("example", "examples", "default", "enum", "const")
         return not any(key in parameter or key in schema for key in told)
 
@@ -153,103 +164,63 @@ class _Reader:
         examples = holder.get("examples")
         if isinstance(examples, dict):
             for each in examples.values():
-                example = self._resolved(each)
+                example = self._schemas.resolved(each)
                 if "value" in example:
                     return example["value"]
-        return self._made(holder.get("schema") or {}, _DEEPEST)
-
-    def _made(self, schema: Any, depth: int) -> Any:
-        schema = self._resolved(schema)
-        if depth <= 0:
-            return _MISSING
-        if isinstance(schema.get("examples"), list) and schema["examples"]:
-            return schema["examples"][0]
-        for key in ("example", "const", "default"):
-            if key in schema:
-                return schema[key]
-        if schema.get("enum"):
-            return schema["enum"][0]
-        for key in ("oneOf", "anyOf"):
-            if schema.get(key):
-                return self._made(schema[key][0], depth - 1)
-        if schema.get("allOf"):
-            parts = [self._made(each, depth - 1) for each in schema["allOf"]]
-            whole: dict[str, Any] = {}
-            for part in parts:
-                whole |= part if isinstance(part, dict) else {}
-            return whole
-        return self._made_by_type(schema, depth)
-
-    def _made_by_type(self, schema: dict[str, Any], depth: int) -> Any:
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            kind = next((each for each in kind if each != "null"), None)
-        if kind == "object" or "properties" in schema:
-            required = set(schema.get("required") or ())
-            made = {}
-            for name, each in (schema.get("properties") or {}).items():
-                if self._resolved(each).get("readOnly"):
-                    continue
-                value = self._made(each, depth - 1)
-                if value is not _MISSING:
-                    made[name] = value
-                elif name in required:
-                    return _MISSING
-            return made
-        if kind == "array":
-            each = self._made(schema.get("items") or {}, depth - 1)
-            return [] if each is _MISSING else [each]
-        if schema.get("pattern"):
-            return _MISSING
-        if kind in ("integer", "number") and isinstance(schema.get("minimum"), (int, float)):
-            return schema["minimum"]
-        form = str(schema.get("format", ""))
-        value = _BY_FORMAT.get((str(kind), form), _BY_FORMAT.get((str(kind), ""), _MISSING))
-        if isinstance(value, str) and len(value) < (schema.get("minLength") or 0):
-            value = value.ljust(schema["minLength"], "x")
-        return value
+        content = holder.get("content")
+        if isinstance(content, dict) and content:  # a parameter that is a document of its own
+            value = self._value_of(self._schemas.resolved(next(iter(content.values()))))
+            return value if value is MISSING or isinstance(value, str) else _dumped(value)
+        return self._schemas.value(holder.get("schema") or {})
 
     def _body(self, operation: dict[str, Any]) -> tuple[bytes, str]:
-        content = self._resolved(operation.get("requestBody") or {}).get("content") or {}
+        content = self._schemas.resolved(operation.get("requestBody") or {}).get("content") or {}
         if not content:
             return b"", ""
         kind = next((each for each in content if "json" in each), next(iter(content)))
-        value = self._value_of(self._resolved(content[kind]))
-        if value is _MISSING:
+        value = self._value_of(self._schemas.resolved(content[kind]))
+        if value is MISSING:
             raise _NoValue(f"the {kind} body")
         if isinstance(value, str) and "json" not in kind:
             return value.encode(), kind
         if "x-www-form-urlencoded" in kind and isinstance(value, dict):
-            return urlencode(value).encode(), kind
+            pairs = [(str(name), _listed(each)) for name, each in value.items()]
+            return urlencode(pairs, safe="${}:|").encode(), kind
         if "json" not in kind:
             raise _NoValue(f"the {kind} body")
-        return json.dumps(value, ensure_ascii=False, default=str).encode(), kind
+        return _dumped(value).encode(), kind
 
-    def _resolved(self, node: Any, depth: int = 16) -> dict[str, Any]:
-        if not isinstance(node, dict):
-            raise BadInput(f"{str(node)[:60]!r} is no object", where=self._where, fix=_FIX)
-        reference = node.get("$ref")
-        if reference is None:
-            return node
-        found: Any = self._document
-        if depth <= 0 or not isinstance(reference, str) or not reference.startswith("#/"):
-            raise BadInput(
-                f"$ref {reference!r} cannot be followed", where=self._where,
-                fix="bundle the document into one file without circles of references",
-            )  # fmt: skip
-        for step in reference[2:].split("/"):
-            key = step.replace("~1", "/").replace("~0", "~")
-            found = found.get(key) if isinstance(found, dict) else None
-        if found is None:
-            raise BadInput(f"$ref {reference!r} leads nowhere", where=self._where, fix="define it")
-        return self._resolved(found, depth - 1)
+
+def _check(url: str, headers: list[tuple[str, str]]) -> None:
+    if problem := url_problem(url):
+        raise _NoValue(f"its address: {url[:80]!r} {problem}")
+    for name, value in headers:
+        if not TOKEN.match(name) or CONTROL.search(value):
+            raise _NoValue(f"header {name!r} that can be sent")
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_written)
+
+
+def _written(value: Any) -> str:
+    """What YAML reads as a date, as JSON would have it."""
+    is_moment = isinstance(value, datetime.date)
+    return value.isoformat() if is_moment else str(value)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return value if isinstance(value, str) else _dumped(value)
+
+
+def _listed(value: Any) -> str:
+    """A list as the styles `simple` and `form` write it: with commas."""
+    return ",".join(map(_text, value)) if isinstance(value, list) else _text(value)
 
 
 def _quoted(text: str) -> str:
-    return text if text.startswith("${") else quote(text, safe="-._~")
+    return text if text.startswith("${") else quote(text, safe="-._~,")

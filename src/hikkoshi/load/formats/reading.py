@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -19,7 +20,6 @@ from hikkoshi.load.targets import parse_targets
 FORMATS = ("auto", "http", "json", "har", "openapi", "alb-log")
 _LARGEST_BYTES = 512 * 1024 * 1024
 _OPENAPI_YAML = re.compile(r"^(openapi|swagger)\s*:", re.MULTILINE)
-_OPENAPI_JSON = re.compile(r'^\s*\{[^{}\[\]]*"(openapi|swagger)"\s*:')
 
 
 def read_found(
@@ -79,12 +79,24 @@ def parse_found(
 def guess(text: str) -> str:
     start = text.lstrip()[:65536]
     if start.startswith("{"):
-        if re.match(r'\{\s*"log"\s*:', start):
-            return "har"
-        return "openapi" if _OPENAPI_JSON.match(start) else "json"
+        return _guess_of_json(text)
     if _OPENAPI_YAML.search(start):
         return "openapi"
     return "alb-log" if is_alb_log(start) else "http"
+
+
+def _guess_of_json(text: str) -> str:
+    """One document, or one a line."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        # Whoever meant one of these two wants to hear what is wrong with it.
+        first = re.match(r'\s*\{\s*"(log|openapi|swagger)"\s*:', text)
+        return {"log": "har", None: "json"}.get(first and first[1], "openapi")
+    for key, form in (("log", "har"), ("openapi", "openapi"), ("swagger", "openapi")):
+        if key in document:
+            return form
+    return "json"
 
 
 def _unpacked(data: bytes) -> bytes:
