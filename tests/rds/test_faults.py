@@ -220,6 +220,7 @@ def test_parameters_wait_for_the_reboot_they_need(fresh: House) -> None:
         ("log_statement", "everything", "Invalid parameter value"),
         ("shared_preload_libraries", "pg_cron", "allowed values"),
         ("rds.force_ssl", "1", "not implemented by the local region"),
+        ("apg_plan_mgmt.use_plan_baselines", "1", "not implemented by the local region"),
     ]:
         with pytest.raises(rds.exceptions.ClientError, match=words):
             modify(name, value)

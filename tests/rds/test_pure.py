@@ -18,6 +18,7 @@ from hikkoshi.region.rds.decisions import (
     parse_position,
     readers_behind_names,
 )
+from hikkoshi.region.rds.mariadb.parameters import known_parameters, names_a_parameter_of_aws
 from hikkoshi.region.rds.parameters import evaluate, memory_of_class
 from hikkoshi.region.rds.passwords import password_fault, scram_verifier
 from hikkoshi.region.rds.postgresql.configuration import (
@@ -269,3 +270,15 @@ def test_which_clusters_come_back(
     )  # fmt: skip
     (tmp_path / place / "data").mkdir(parents=True)
     assert comes_back(record, tmp_path) is is_back
+
+
+@pytest.mark.parametrize(
+    ("name", "is_of_aws"),
+    [("require_secure_transport", True), ("aurora_replica_read_consistency", True),
+     ("character_set_client", True), ("no_such_thing", False)],
+)  # fmt: skip
+def test_a_parameter_of_mysql_that_is_not_played_is_known_by_name(
+    name: str, is_of_aws: bool
+) -> None:
+    assert names_a_parameter_of_aws(name) is is_of_aws
+    assert name not in known_parameters()

@@ -71,6 +71,10 @@ class Parameters(Protocol):
         """A parameter, those included that no list has (a library's)."""
         ...
 
+    def is_of_aws(self, name: str) -> bool:
+        """Whether AWS's family has a parameter of that name, though the server here has not."""
+        ...
+
     async def complaint(self, values: Mapping[str, str]) -> str | None:
         """The server's own word against these values, formulas worked out; None: it takes them."""
         ...

@@ -163,6 +163,8 @@ async def _checked(
         known = parameters.find(name)
         if name.startswith("rds."):
             raise NotImplementedByRegion(f"the parameter {name}")
+        if known is None and parameters.is_of_aws(name):
+            raise NotImplementedByRegion(f"the parameter {name}")
         if known is None:
             raise faults.invalid_value(f"Could not find parameter with name: {name}")
         if not known.is_modifiable:

@@ -102,6 +102,34 @@ sync_binlog                             integer 0
 """
 
 
+# Of the family aurora-mysql8.0, by AWS's page "Aurora MySQL configuration parameters": what begins
+# thus, and single names.
+_OF_AWS_BEGIN = (
+    "aurora_", "aws_", "binlog_", "character_set_", "collation_", "server_audit_", "innodb_",
+    "optimizer_", "performance_schema_", "replica_", "slave_", "ssl_", "tls_", "lower_case_",
+    "internal_tmp_", "temptable_", "ft_", "ngram_", "query_", "range_", "max_", "gtid",
+)  # fmt: skip
+_OF_AWS_TEXT = """
+auto_increment_increment auto_increment_offset allow-suspicious-udfs auto_generate_certs
+bulk_insert_buffer_size completion_type concurrent_insert default_authentication_plugin
+default_password_lifetime default_tmp_storage_engine delay_key_write div_precision_increment
+end_markers_in_json enforce_gtid_consistency flush flush_time host_cache_size init_file
+key_buffer_size key_cache_block_size lc_time_names log_bin_use_v1_row_events
+log_error_verbosity log_error_suppression_list log_slow_admin_statements log_slow_extra
+log_throttle_queries_not_using_indexes low_priority_updates min_examined_row_limit
+net_buffer_length net_retry_count new old_passwords open_files_limit partial_revokes port
+preload_buffer_size print_identified_with_as_hex profiling_history_size read_only
+read_rnd_buffer_size require_secure_transport safe-user-create secure_file_priv server_id
+session_track_gtids show_create_table_verbosity skip-character-set-client-handshake
+skip_name_resolve skip_show_database slow_launch_time socket sql_select_limit
+stored_program_cache super_read_only sync_frm table_open_cache_instances temp-pool
+thread_handling thread_stack timed_mutexes tmpdir transaction_alloc_block_size
+transaction_prealloc_size transaction_read_only unique_checks updatable_views_with_limit
+validate-password windowing_use_high_precision
+"""
+_OF_AWS = frozenset(_OF_AWS_TEXT.split())
+
+
 def known_parameters() -> dict[str, Known]:
     found = {}
     for line in _TABLE.strip().splitlines():
@@ -119,6 +147,10 @@ def known_parameters() -> dict[str, Known]:
     return found
 
 
+def names_a_parameter_of_aws(name: str) -> bool:
+    return name in _OF_AWS or name.startswith(_OF_AWS_BEGIN)
+
+
 class MariadbParameters:
     """As the protocol Parameters says."""
 
@@ -129,6 +161,9 @@ class MariadbParameters:
 
     def find(self, name: str) -> Known | None:
         return self.known.get(name)
+
+    def is_of_aws(self, name: str) -> bool:
+        return names_a_parameter_of_aws(name)
 
     async def complaint(self, values: Mapping[str, str]) -> str | None:
         """Let MariaDB itself judge: it reads its options, tells of them and starts nothing."""

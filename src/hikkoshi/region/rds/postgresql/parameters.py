@@ -63,6 +63,12 @@ class Known:
         return f"{self.low}-{self.high}" if self.low and self.high else None
 
 
+_OF_AWS = (
+    "apg_", "aurora_", "babelfishpg_", "cron.", "orafce.", "pg_hint_plan.", "pgaudit.", "pgactive.",
+    "pglogical.", "plrust.", "rdkit.",
+)  # fmt: skip
+
+
 def parse_descriptions(text: str) -> dict[str, Known]:
     """The output of `postgres --describe-config`: tab-separated, one parameter a line."""
     found = {}
@@ -103,6 +109,10 @@ class PostgresParameters:
 
     def find(self, name: str) -> Known | None:
         return self.known.get(name) or of_library(name)
+
+    def is_of_aws(self, name: str) -> bool:
+        """Aurora's own, and those of libraries that the wheel has not."""
+        return name.startswith(_OF_AWS)
 
     async def complaint(self, values: Mapping[str, str]) -> str | None:
         """Let PostgreSQL itself judge: it reads its configuration, and starts nothing."""
