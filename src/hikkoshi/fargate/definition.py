@@ -17,6 +17,7 @@ from hikkoshi.fargate import limits, sizes
 from hikkoshi.fargate.definition_containers import NAME, Container, check_container
 from hikkoshi.fargate.definition_dependencies import check_dependencies
 from hikkoshi.fargate.definition_firelens import check_firelens
+from hikkoshi.fargate.definition_platform import check_platform
 from hikkoshi.fargate.problem import Path, Problem
 
 __all__ = ["Path", "Problem", "check_task_definition", "normalised"]
@@ -37,6 +38,7 @@ def check_task_definition(document: Document) -> list[Problem]:
         problems.extend(check(document))
     for container in containers:
         problems.extend(check_container(container))
+    problems.extend(check_platform(document))
     problems.extend(_check_roles(document, containers))
     problems.extend(_check_volumes(document, containers))
     problems.extend(check_dependencies(document))

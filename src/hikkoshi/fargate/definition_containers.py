@@ -84,11 +84,12 @@ def _check_health(container: Container) -> Iterator[Problem]:
         return
     where = (*container.path, "healthCheck")
     command = check.get("command") or []
-    if not command or command[0] not in ("CMD", "CMD-SHELL", "NONE"):
+    # AWS takes one that does not begin with CMD or CMD-SHELL, and never runs it: decision 0196.
+    if not command:
         yield Problem(
             (*where, "command"),
-            f"Invalid setting for container '{container.name}'. 'healthCheck.command' must start "
-            "with CMD or CMD-SHELL.",
+            f"Invalid setting for container '{container.name}'. 'healthCheck.command' must not be "
+            "empty; it begins with CMD or CMD-SHELL.",
         )
     ranges = {
         "interval": limits.HEALTH_INTERVAL_RANGE_S,
@@ -141,6 +142,18 @@ def _check_log_driver(container: Container) -> Iterator[Problem]:
                     f"Log driver awslogs requires options: {option} (container "
                     f"'{container.name}').",
                 )
+        unknown = sorted(set(options) - set(limits.AWSLOGS_OPTIONS))
+        if unknown:
+            yield Problem(
+                (*where, "options", unknown[0]),
+                f"Log driver awslogs disallows options: {', '.join(unknown)}",
+            )
+        if str(options.get("awslogs-create-group", "true")).lower() != "true":
+            yield Problem(
+                (*where, "options", "awslogs-create-group"),
+                "Log driver awslogs option 'awslogs-create-group' should only be set to 'true', "
+                "else omit option.",
+            )
 
 
 def _check_forbidden(container: Container) -> Iterator[Problem]:
@@ -150,13 +163,18 @@ def _check_forbidden(container: Container) -> Iterator[Problem]:
         yield Problem(
             (*container.path, "privileged"), "Fargate does not support privileged containers."
         )
-    for key in ("links", "extraHosts", "dnsServers", "dnsSearchDomains", "dockerSecurityOptions"):
+    for key in ("hostname", "links", "extraHosts", "dnsServers", "dnsSearchDomains"):
         if document.get(key):
             yield Problem(
                 (*container.path, key),
-                f"'{key}' is not supported on container '{container.name}' when "
-                "networkMode=awsvpc on Fargate.",
+                f"{key} is not supported on container when networkMode=awsvpc.",
+                f"leave it out of container '{container.name}'",
             )
+    if document.get("dockerSecurityOptions"):
+        yield Problem(
+            (*container.path, "dockerSecurityOptions"),
+            "Fargate compatible task definitions do not support dockerSecurityOptions.",
+        )
     added = ((document.get("linuxParameters") or {}).get("capabilities") or {}).get("add") or []
     for capability in added:
         if capability != "SYS_PTRACE":

@@ -34,6 +34,24 @@ NOFILE_DEFAULT = (65535, 65535)
 LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 NETWORK_MODE = "awsvpc"
 
+# Model, ContainerRestartPolicy and EnvironmentFile.
+RESTART_PERIOD_RANGE_S = (60, 1800)
+MAX_IGNORED_EXIT_CODES = 50
+MAX_ENVIRONMENT_FILES = 10
+
+# Guide, "Send Amazon ECS logs to CloudWatch": what AWS takes for the driver awslogs, and no more.
+AWSLOGS_OPTIONS = (
+    "awslogs-create-group",
+    "awslogs-datetime-format",
+    "awslogs-format",
+    "awslogs-group",
+    "awslogs-multiline-pattern",
+    "awslogs-region",
+    "awslogs-stream-prefix",
+    "max-buffer-size",
+    "mode",
+)
+
 # Guide, "Task storage": GiB of ephemeral storage that can be asked for (20 come unasked).
 EPHEMERAL_STORAGE_RANGE_GIB = (21, 200)
 

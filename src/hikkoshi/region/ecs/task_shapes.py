@@ -35,7 +35,7 @@ def task_shape(task: TaskRecord, store: Store, include: list[str]) -> dict[str, 
         overrides=_overrides(task, store),
         containers=_containers(task, store),
         attachments=[_attachment(task)],
-        attributes=[{"name": "ecs.cpu-architecture", "value": "x86_64"}],
+        attributes=[{"name": "ecs.cpu-architecture", "value": _architecture(task, store)}],
         inferenceAccelerators=[],
         tags=tag_list(store.tags.get(task.arn, {})) if "TAGS" in include else [],
         version=task.version,
@@ -65,6 +65,13 @@ def _times(task: TaskRecord) -> dict[str, Any]:
         stopCode=state.stop_code,
         stoppedReason=state.stopped_reason,
     )
+
+
+def _architecture(task: TaskRecord, store: Store) -> str:
+    """What the task definition asks for, whatever this machine is."""
+    definition = store.definitions.get(task.definition_arn)
+    platform = (definition.document.get("runtimePlatform") if definition else None) or {}
+    return "arm64" if platform.get("cpuArchitecture") == "ARM64" else "x86_64"
 
 
 def _storage(task: TaskRecord, store: Store) -> int:
@@ -126,7 +133,8 @@ def _container(
 
 def container_arn(task: TaskRecord, name: str) -> str:
     prefix = task.arn.replace(":task/", ":container/", 1)
-    return f"{prefix}/{uuid.uuid5(uuid.NAMESPACE_URL, task.arn + name)}"
+    # The metadata endpoint tells the same one (task/specification.py).
+    return f"{prefix}/{uuid.uuid5(uuid.NAMESPACE_URL, f'{task.arn}/{name}')}"
 
 
 def _managed_agents(task: TaskRecord, state: ContainerState | None) -> list[dict[str, Any]] | None:

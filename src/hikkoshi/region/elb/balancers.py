@@ -23,6 +23,7 @@ None if there is no such subnet."""
 _HOSTED_ZONES = {"application": "Z14GRHDCWA56QT", "network": "Z31USIVHYNEOWT"}
 """AWS's Route 53 zones of load balancers in ap-northeast-1."""
 
+_UNPLAYED = ("CustomerOwnedIpv4Pool", "IpamPools", "EnablePrefixForIpv6SourceNat")
 _PATHS = {"application": "app", "network": "net"}
 
 
@@ -57,6 +58,9 @@ class LoadBalancerCalls:
             raise NotImplementedByRegion("elbv2: IPv6")
         vpc_id, zones = self._place(parameters, kind, caller.region)
         scheme = parameters.get("Scheme", "internet-facing")
+        for member in _UNPLAYED:
+            if parameters.get(member) not in (None, "off"):
+                raise NotImplementedByRegion(f"elbv2: {member} of a load balancer")
         for known in self._keeper.holdings.load_balancers.values():
             if known.name == name:
                 if (known.kind, known.scheme, known.zones) != (kind, scheme, zones):

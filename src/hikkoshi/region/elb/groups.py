@@ -63,6 +63,8 @@ class TargetGroupCalls:
             raise refuse("A port must be specified")
         if protocol not in _PROTOCOLS:
             raise NotImplementedByRegion(f"elbv2: target groups of protocol {protocol}")
+        if parameters.get("TargetControlPort"):
+            raise NotImplementedByRegion("elbv2: TargetControlPort of a target group")
         is_http = protocol in ("HTTP", "HTTPS")
         version = parameters.get("ProtocolVersion")
         if version is not None and not is_http:
@@ -282,6 +284,8 @@ def health_check(known: HealthCheck, parameters: Mapping[str, Any], protocol: st
         is_enabled=parameters.get("HealthCheckEnabled", known.is_enabled),
     )
     matcher = (parameters.get("Matcher") or {}).get("HttpCode")
+    if (parameters.get("Matcher") or {}).get("GrpcCode"):
+        raise refuse("A GrpcCode can only be matched for the protocol version GRPC")
     if asked == "TCP":
         if matcher or parameters.get("HealthCheckPath"):
             raise refuse("Health check path and matcher need the health check protocol HTTP")

@@ -123,6 +123,8 @@ class ListenerCalls:
         if protocol in _PLAIN:
             if parameters.get("Certificates"):
                 raise refuse(f"Certificates cannot be specified for {protocol} listeners")
+            if parameters.get("MutualAuthentication", {}).get("Mode", "off") != "off":
+                raise refuse(f"Mutual authentication cannot be specified for {protocol} listeners")
             return {"certificates": (), "ssl_policy": None, "alpn_policy": None}
         if parameters.get("MutualAuthentication", {}).get("Mode", "off") != "off":
             raise NotImplementedByRegion("elbv2: mutual authentication")
@@ -215,6 +217,7 @@ class ListenerCalls:
         listener = self._keeper.listener(parameters["ListenerArn"])
         if not listener.is_http:
             raise _no_rules(listener.protocol)
+        _refuse_transforms(parameters)
         path = listener.arn.partition(":listener/")[2]
         rule = Rule(
             arn=arn(caller, f"listener-rule/{path}/{new_id()}"),
@@ -251,6 +254,7 @@ class ListenerCalls:
 
     async def _modify_rule(self, parameters: dict[str, Any], caller: Caller) -> dict[str, Any]:
         altered = self._keeper.rule(parameters["RuleArn"])
+        _refuse_transforms(parameters)
         if "Conditions" in parameters:
             altered = replace(altered, conditions=check_conditions(parameters["Conditions"]))
         if "Actions" in parameters:
@@ -330,6 +334,11 @@ def _arns_of(parameters: Mapping[str, Any]) -> list[str]:
     if not all(arns):
         raise refuse("A certificate ARN must be specified")
     return [str(arn_) for arn_ in arns]
+
+
+def _refuse_transforms(parameters: Mapping[str, Any]) -> None:
+    if parameters.get("Transforms"):
+        raise NotImplementedByRegion("elbv2: transforms of a rule")
 
 
 def _check_priority(priority: int) -> int:

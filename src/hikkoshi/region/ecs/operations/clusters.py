@@ -17,6 +17,7 @@ from hikkoshi.region.ecs.records import Cluster
 from hikkoshi.region.front.port import AwsError, Caller, Operation
 
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
+INSIGHTS = ("enabled", "disabled", "enhanced")
 _DEFAULT_SETTINGS = ({"name": "containerInsights", "value": "disabled"},)
 
 
@@ -162,5 +163,10 @@ def _merged(
 ) -> tuple[dict[str, Any], ...]:
     if not all(setting.get("name") for setting in new):
         raise errors.invalid_parameter("A cluster setting must have a name.")
+    for setting in new:
+        if setting.get("value") not in INSIGHTS:
+            raise errors.invalid_parameter(
+                f"The cluster setting {setting['name']} is one of [{','.join(INSIGHTS)}]."
+            )
     by_name = {setting["name"]: setting for setting in (*old, *new)}
     return tuple(by_name.values())

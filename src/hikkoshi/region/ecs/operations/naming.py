@@ -66,6 +66,7 @@ def check_service_connect(
             "A namespace must be specified: in serviceConnectConfiguration, or as the cluster's "
             "serviceConnectDefaults."
         )
+    _refuse_what_the_proxy_does(configuration)
     filled = {**configuration, "namespace": namespace}
     ports = _named_ports(definition)
     for service in filled.get("services") or []:
@@ -82,6 +83,17 @@ def check_service_connect(
                     f"port {ports[service['portName']]} (the proxy, which translates it,)"
                 )
     return filled
+
+
+def _refuse_what_the_proxy_does(configuration: dict[str, Any]) -> None:
+    """What would be a silent success without a proxy."""
+    wanted = [(name, configuration) for name in ("accessLogConfiguration",)]
+    for service in configuration.get("services") or []:
+        wanted += [(name, service) for name in ("timeout", "tls")]
+        wanted += [("testTrafficRules", alias) for alias in service.get("clientAliases") or []]
+    for name, holder in wanted:
+        if holder.get(name):
+            raise NotImplementedByRegion(f"serviceConnectConfiguration's {name}")
 
 
 def _named_ports(definition: Definition) -> dict[str, int]:

@@ -63,6 +63,16 @@ def _check_strategy(strategy: Strategy, cluster: Cluster) -> None:
         )
 
 
+def refuse_placement(parameters: dict[str, Any]) -> None:
+    """Where a task is put is Fargate's own affair."""
+    for name, told in (
+        ("placementConstraints", "Placement constraints"),
+        ("placementStrategy", "Placement strategies"),
+    ):
+        if parameters.get(name):
+            raise errors.invalid_parameter(f"{told} are not supported with FARGATE launch type.")
+
+
 def check_network(configuration: dict[str, Any] | None) -> dict[str, Any]:
     vpc = (configuration or {}).get("awsvpcConfiguration")
     if configuration is None or vpc is None:

@@ -12,6 +12,7 @@ from hikkoshi.region.ecs.operations.placement import (
     check_network,
     check_platform,
     choose_capacity,
+    refuse_placement,
 )
 from hikkoshi.region.ecs.operations.strategy import check_advanced, check_strategy
 from hikkoshi.region.ecs.plane import ControlPlane
@@ -25,8 +26,6 @@ _NOT_HERE = (
     "vpcLatticeConfigurations",
     "gatewayConnectors",
     "monitoring",
-    "placementStrategy",
-    "placementConstraints",
 )
 # Members of a request whose change makes a new deployment (API_UpdateService).
 DEPLOYING = (
@@ -47,6 +46,11 @@ def refuse_what_is_not_here(parameters: dict[str, Any]) -> None:
     for name in _NOT_HERE:
         if parameters.get(name):
             raise NotImplementedByRegion(f"{name} of a service")
+    refuse_placement(parameters)
+    if parameters.get("role"):
+        raise errors.invalid_parameter(
+            "You cannot specify an IAM role for services that require a service linked role."
+        )
     controller = (parameters.get("deploymentController") or {}).get("type", "ECS")
     if controller != "ECS":
         raise NotImplementedByRegion(f"deploymentController {controller}")

@@ -183,12 +183,15 @@ class ServiceOperations:
         cluster = lookups.active_cluster(self._store, parameters.get("cluster"))
         launch_type = parameters.get("launchType")
         strategy = parameters.get("schedulingStrategy")
+        manager = parameters.get("resourceManagementType")
         found = [
             service.arn
             for service in self._store.services.values()
             if service.cluster_arn == cluster.arn
             and service.status != "INACTIVE"
             and strategy in (None, service.scheduling_strategy)
+            # ECS manages none by itself (Express Mode would be such).
+            and manager in (None, "CUSTOMER")
             and (launch_type is None or self._launch_type(service) == launch_type)
         ]
         items, token = page(found, parameters, usual=10)

@@ -24,7 +24,19 @@ _SETTINGS = {
     "fargateTaskRetirementWaitPeriod": "7",
     "guardDutyActivate": "off",
     "defaultLogDriverMode": "non-blocking",
+    "fargateEventWindows": "disabled",
 }
+
+
+_ON = ("enabled", "disabled", "on", "off")
+_VALUES = {
+    "containerInsights": ("enabled", "disabled", "enhanced"),
+    "fargateTaskRetirementWaitPeriod": ("0", "7", "14"),
+    "tagResourceAuthorization": ("on", "off"),
+    "guardDutyActivate": ("on", "off"),
+    "defaultLogDriverMode": ("blocking", "non-blocking"),
+}
+"""Of PutAccountSettingRequest in the model; the others are enabled or disabled (or on, off)."""
 
 
 def check_tags(tags: list[dict[str, Any]]) -> dict[str, str]:
@@ -98,6 +110,11 @@ class TagOperations:
         if name not in _SETTINGS:
             raise errors.invalid_parameter(
                 f"unknown should be one of [{','.join(_SETTINGS)}], not {name}"
+            )
+        allowed = _VALUES.get(name, _ON)
+        if value not in allowed:
+            raise errors.invalid_parameter(
+                f"Invalid value {value} for setting {name}: it is one of [{','.join(allowed)}]"
             )
         self._store.put_setting(name, value)
         return {"setting": self._setting(name, value)}

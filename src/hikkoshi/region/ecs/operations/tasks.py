@@ -13,6 +13,7 @@ from hikkoshi.region.ecs.operations.placement import (
     check_network,
     check_platform,
     choose_capacity,
+    refuse_placement,
 )
 from hikkoshi.region.ecs.operations.tags import check_tags
 from hikkoshi.region.ecs.overrides import check_overrides
@@ -66,6 +67,7 @@ class TaskOperations:
     ) -> tuple[Wish, tuple[dict[str, Any], ...]]:
         if parameters.get("volumeConfigurations"):
             raise NotImplementedByRegion("volumeConfigurations of RunTask")
+        refuse_placement(parameters)
         group = parameters.get("group") or f"family:{definition.family}"
         if group.startswith("service:"):
             raise errors.invalid_parameter("Group name cannot start with 'service:'.")
