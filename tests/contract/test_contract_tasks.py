@@ -125,6 +125,29 @@ def test_c09_limits_are_caps(region):
     assert app["reason"].startswith("OutOfMemoryError")
 
 
+def test_c09_linux_parameters_and_controls(region):
+    memory = {"containerPath": "/scratch/memory", "size": 2, "mountOptions": ["mode=0750"]}
+    controls = [{"namespace": "net.core.somaxconn", "value": "77"}]
+    bound = {"capabilities": {"add": ["SYS_PTRACE"], "drop": ["CHOWN"]}, "tmpfs": [memory]}
+    script = (
+        "head -c 3m /dev/zero > /scratch/memory/x; chown 1 /scratch/memory/x 2> /dev/null; "
+        "echo $(stat -c '%a %s %u' /scratch/memory /scratch/memory/x) "
+        "$(cat /proc/sys/net/core/somaxconn) "
+        "$(( 0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 19 & 1 )) > /tmp/said.new; "
+        f"mv /tmp/said.new /tmp/said; {STAY}"
+    )
+    arn = region.run(shell("app", script, readonlyRootFilesystem=False, linuxParameters=bound,
+                           systemControls=controls))  # fmt: skip
+    region.running(arn)
+    said = wait_for(lambda: region.execute(arn, "app", "bash", "-c", "cat /tmp/said || true"),
+                    lambda answer: len(answer.split()) == 8, "told")  # fmt: skip
+    mode, _, owner, _, size, of_file, backlog, traces = said.split()
+    assert (mode, owner, size, of_file, backlog, traces) == (
+        "750", "0", str(2 << 20), "0", "77", "1",
+    )  # fmt: skip
+    region.leave(arn)
+
+
 def test_c10_one_network_a_task(region):
     arn = region.run(
         shell("app", "exec 3<>/dev/tcp/127.0.0.1/7000; cat <&3; exec sleep 600",
@@ -157,6 +180,30 @@ def test_c11_secrets(region):
     region.running(arn)
     assert region.execute(arn, "app", "bash", "-c", "echo $A") == "s3cret\n"
     region.leave(arn)
+
+
+def test_c11_environment_files(region):
+    s3 = region.client("s3")
+    s3.create_bucket(
+        Bucket="files", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
+    s3.put_object(Bucket="files", Key="a/one.env", Body=b"# x\nA=1 2\nB=file\nC=one\n")
+    s3.put_object(Bucket="files", Key="two.env", Body=b"C=two\nD=two\n")
+    files = [
+        {"type": "s3", "value": f"arn:aws:s3:::files/{key}"} for key in ("a/one.env", "two.env")
+    ]
+    own = [{"name": "B", "value": "own"}]
+    arn = region.run(shell("app", environmentFiles=files, environment=own))
+    region.running(arn)
+    said = region.execute(arn, "app", "bash", "-c", 'echo "$A,$B,$C,$D"')
+    assert said == "1 2,own,one,two\n"
+    region.leave(arn)
+    files[0]["value"] += ".missing.env"
+    ended = region.stopped(region.run(shell("app", environmentFiles=files)))
+    assert ended["stopCode"] == "TaskFailedToStart"
+    assert ended["stoppedReason"].startswith(
+        "ResourceInitializationError: failed to download env files: "
+    )
 
 
 def test_c12_one_image_that_is_not_there(region):

@@ -13,8 +13,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from task_stage import container, order, play, sidecar
 
-from hikkoshi.region.engine.port import CannotStartContainer, Image, Mount, Ulimit
+from hikkoshi.region.engine.command import KEPT_CAPABILITIES, capabilities_of
+from hikkoshi.region.engine.port import CannotStartContainer, Image, Mount, TmpfsMount, Ulimit
 from hikkoshi.region.task.definition import DefinitionError, read_definition
+from hikkoshi.region.task.hooks.environment_files import parse_environment_file
 from hikkoshi.region.task.hooks.volumes import mounts
 from hikkoshi.region.task.setup import StartFailedError
 from hikkoshi.region.task.specification import argv, environment, runtime_id, specification
@@ -62,12 +64,13 @@ def test_the_definition_overrides_the_image():
     )
     merged = environment(
         definition, image, order(container("c")),
-        extra={"AWS_ENDPOINT_URL": "http://r", "C": "region"}, secrets={"S": "secret"},
+        extra={"AWS_ENDPOINT_URL": "http://r", "C": "region", "D": "region"},
+        files={"B": "file", "D": "file", "S": "file"}, secrets={"S": "secret"},
         from_aws={"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE"},
     )  # fmt: skip
     assert merged["A"] == "image"
     assert merged["B"] == merged["C"] == "definition"
-    assert merged["S"] == "secret"
+    assert (merged["D"], merged["S"]) == ("file", "secret")
     assert merged["AWS_ENDPOINT_URL"] == "http://r"
     # The engine's to add, since it knows the image's passwd file.
     assert not {"PATH", "HOME", "HOSTNAME"} & merged.keys()
@@ -97,18 +100,54 @@ def test_a_runtime_id_has_fargates_form():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"systemControls": [{"namespace": "n", "value": "1"}]}, "systemControls is not implem"),
         (
-            {"linuxParameters": {"capabilities": {"add": ["SYS_PTRACE"]}}},
-            "container c: linuxParameters.capabilities.add is not implemented",
+            {"systemControls": [{"namespace": "kernel.shmmax", "value": "1"}]},
+            r"container c: systemControls kernel.shmmax \(of IPC\) is not implemented",
         ),
-        ({"healthCheck": {"command": ["curl", "x"]}}, "must start with CMD or CMD-SHELL"),
+        (
+            {"credentialSpecs": ["credentialspec:arn"]},
+            "container c: credentialSpecs is not implemented",
+        ),
         ({"healthCheck": {"command": ["CMD"]}}, "must start with CMD or CMD-SHELL"),
     ],
 )
 def test_definitions_that_cannot_run_are_refused(change, words):
     with pytest.raises(DefinitionError, match=words):
         one(**change)
+
+
+def test_an_environment_file_is_read_as_docker_reads_it():
+    text = '\ufeffA=b c # d\n\n # no\n  B="q"\r\nC\nD=\nE=x=y\nA=last\n'
+    read = parse_environment_file(text.encode())
+    assert read == {"A": "last", "B": '"q"', "D": "", "E": "x=y"}
+    for wrong, words in (
+        (b"=x", "no variable name on line '=x'"), (b"A B=1", "variable 'A B' contains whitespaces"),
+        (b"\xff\xfe", "contains invalid utf8 bytes"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            parse_environment_file(wrong)
+
+
+def test_a_check_of_no_kind_is_never_made():
+    """As AWS's own examples for the OpenTelemetry collector have it."""
+    assert one(healthCheck={"command": ["/healthcheck"]}).health_check is None
+
+
+def test_linux_parameters_reach_the_engine():
+    definition = one(
+        linuxParameters={
+            "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
+            "tmpfs": [{"containerPath": "/x", "size": 8, "mountOptions": ["ro"]}],
+        }
+    )
+    spec = specification(definition, IMAGE, container_id="id", host="h", environment={}, mounts=())
+    assert spec.tmpfs == (TmpfsMount("/x", 8, ("ro",)),)
+    assert capabilities_of(spec.added_capabilities, spec.dropped_capabilities) == (
+        "CAP_SYS_PTRACE",
+    )
+    assert capabilities_of((), ("CHOWN", "NET_RAW")) == tuple(
+        c for c in KEPT_CAPABILITIES if c not in ("CAP_CHOWN", "CAP_NET_RAW")
+    )
 
 
 def test_efs_is_refused():

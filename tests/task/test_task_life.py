@@ -370,12 +370,10 @@ def test_the_environment_is_fargates(tmp_path):
 
 def test_what_is_not_implemented_is_refused_by_name(tmp_path):
     async def scenario(stage):
-        seen = stage.run(
-            container("app", environmentFiles=[{"type": "s3", "value": "arn:aws:s3:::b/f.env"}])
-        )
+        seen = stage.run(container("app", credentialSpecs=["credentialspec:arn"]))
         stopped = await seen.status("STOPPED")
         assert stopped.stop_code == "TaskFailedToStart"
-        assert "environmentFiles is not implemented by the local region" in stopped.stopped_reason
+        assert "credentialSpecs is not implemented by the local region" in stopped.stopped_reason
 
     play(scenario, tmp_path)
 

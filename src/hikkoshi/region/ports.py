@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hikkoshi.region.engine.port import Sandbox, Terminal, Usage
 
@@ -177,6 +177,19 @@ class SecretStore(Protocol):
         """The value behind a `valueFrom`: a Secrets Manager ARN (with `:json-key:stage:version`),
         an SSM parameter's name or ARN. Raises SecretNotFound with AWS's words."""
         ...
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """What a SecretStore is, too, where S3 can be asked."""
+
+    async def read_object(self, arn: str, region: str) -> bytes:
+        """`arn:aws:s3:::BUCKET/KEY` → its content. Raises ObjectNotFound with S3's words."""
+        ...
+
+
+class ObjectNotFound(Exception):
+    """An object of S3 that is not there, or may not be read."""
 
 
 class SecretNotFound(Exception):

@@ -168,6 +168,11 @@ class EmbeddedInstance:
     def impairments(self) -> tuple[Impairment, ...]:
         return () if self._impairing is None else self._impairing.in_force()
 
+    async def tune(self, values: Mapping[str, str]) -> None:
+        """As engine/port.py's Tunable: parameters of this network. Raises OSError."""
+        space = self._space_or_fail()
+        await self._ground.in_thread(lambda: self._ground.network.tune(space, values))
+
     def _space_or_fail(self) -> Space:
         assert self._space is not None
         return self._space

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ RESOLVER = "10.0.0.2"
 PREFIX = 16
 FIRST_ADDRESS = "10.0.1.1"
 LAST_ADDRESS = "10.0.255.254"
+PARAMETERS = Path("/proc/sys")
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _PACKET_BUFFER_BYTES = 8 << 20
@@ -169,6 +171,15 @@ class Network:
     def add_address(self, address: str, prefix: int = 32) -> None:
         with Netlink() as netlink:
             netlink.add_address(self.bridge, address, prefix)
+
+    def tune(self, space: Space, values: Mapping[str, str]) -> None:
+        """Kernel parameters beneath `net.`, by sysctl(8)'s names. Raises OSError."""
+        with self.inside(space.fd):
+            for name, value in values.items():
+                path = PARAMETERS.joinpath(*name.split("."))
+                if not name.startswith("net.") or not path.is_relative_to(PARAMETERS / "net"):
+                    raise PermissionError(errno.EPERM, f"{name} is no parameter of a network")
+                path.write_text(f"{value}\n")
 
     def _new_namespace(self) -> int:
         linux.unshare(linux.CLONE_NEWNET)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hikkoshi.region.engine.users import User
 
@@ -25,6 +25,12 @@ KEPT_CAPABILITIES = (
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def capabilities_of(added: Collection[str], dropped: Collection[str]) -> tuple[str, ...]:
+    """What root in a container keeps; names as the task definition has them."""
+    kept = [] if "ALL" in dropped else [c for c in KEPT_CAPABILITIES if c[4:] not in dropped]
+    return tuple(dict.fromkeys([*kept, *(f"CAP_{name}" for name in added)]))
+
+
 def container_environment(
     environment: Mapping[str, str], user: User, hostname: str
 ) -> dict[str, str]:
@@ -36,6 +42,7 @@ def bwrap_options(
     *,
     layout: Sequence[str],
     user: User,
+    capabilities: Sequence[str],
     environment: Mapping[str, str],
     hostname: str,
     working_directory: str,
@@ -50,7 +57,7 @@ def bwrap_options(
         options += ["--unshare-user", "--uid", str(user.uid), "--gid", str(user.gid)]
     options += [*layout, "--cap-drop", "ALL"]
     if user.is_root:
-        for capability in KEPT_CAPABILITIES:
+        for capability in capabilities:
             options += ["--cap-add", capability]
     options += ["--clearenv"]
     for name, value in environment.items():

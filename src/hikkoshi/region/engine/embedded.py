@@ -225,6 +225,10 @@ class EmbeddedSandbox:
     def impairments(self) -> tuple[Impairment, ...]:
         return self._space.impairments()
 
+    async def tune(self, values: Mapping[str, str]) -> None:
+        """Keeps engine/port.py's Tunable."""
+        await self._space.tune(values)
+
     def usage(self) -> SandboxUsage | None:
         """None once removed. Without control groups: what the containers' /proc says, summed."""
         if self._is_removed:

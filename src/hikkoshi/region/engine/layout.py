@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hikkoshi.model.images import RootFs
-from hikkoshi.region.engine.port import Mount
+from hikkoshi.region.engine.port import Mount, TmpfsMount
 from hikkoshi.region.engine.view import Place, RootView
 
 _HIDDEN = {"/tmp": "1777", "/run": "0755", "/var/tmp": "1777"}
@@ -67,6 +67,9 @@ class Tmpfs:
     mode: str
     is_mask: bool = False
     """Hides something of the machine; nothing is written there."""
+    size_mib: int | None = None
+    options: tuple[str, ...] = ()
+    """Of mount(8); bwrap knows `ro`, and lays every tmpfs nosuid and nodev."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,9 @@ def bwrap_layout(layout: Layout) -> list[str]:
     arguments += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"]
     arguments += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]
     arguments += [word for step in layout.mounts for word in _words(step)]
+    for step in layout.mounts:
+        if isinstance(step, Tmpfs) and "ro" in step.options:
+            arguments += ["--remount-ro", step.target]
     if layout.is_read_only:
         writable = [
             step.target
@@ -117,8 +123,10 @@ def _words(step: Step) -> list[str]:
     match step:
         case Bind(source, target, is_read_only):
             return ["--ro-bind" if is_read_only else "--bind", str(source), target]
-        case Tmpfs(target, mode, is_mask):
-            return ["--tmpfs", target] if is_mask else ["--perms", mode, "--tmpfs", target]
+        case Tmpfs(target, mode, is_mask, size_mib):
+            size = ["--size", str(size_mib << 20)] if size_mib else []
+            perms = [] if is_mask else ["--perms", mode]
+            return [*perms, *size, "--tmpfs", target]
         case Link(target, to):
             return ["--symlink", to, target]
         case Directory(target):
@@ -154,12 +162,13 @@ def lay_out(
     working_directory: str,
     *,
     is_read_only: bool,
+    memory: Sequence[TmpfsMount] = (),
 ) -> Layout:
-    """mounts are bound in their order; a target's links are followed, and a missing one is made.
-    The working directory is made where it is missing."""
+    """mounts are bound in their order, memory after them; a target's links are followed, and a
+    missing one is made. The working directory is made where it is missing."""
     draft = _Draft(scratch)
     places, links = (
-        _lay_on_host(draft, root, host, mounts, working_directory)
+        _lay_on_host(draft, root, host, [*mounts, *memory], working_directory)
         if root.is_on_host
         else _lay_layers(draft, root)
     )
@@ -170,10 +179,21 @@ def lay_out(
         target = view.resolve(mount.target).path
         own.append(Bind(mount.source, target, mount.is_read_only))
         view = view.with_places([Place(target, (mount.source,))])
+    for one in memory:
+        target = view.resolve(one.target).path
+        own.append(own_memory(one, target))
+        view = view.with_places([Place(target, ())])
     directory = view.resolve(working_directory)
     if directory.real is None and directory.path not in ("/", *_HIDDEN, "/dev/shm"):
         own.append(Directory(directory.path))
     return Layout(tuple(draft.steps), tuple(own), view, tuple(draft.directories), is_read_only)
+
+
+def own_memory(memory: TmpfsMount, target: str) -> Tmpfs:
+    """With the mode that it asks for, else Docker's."""
+    given = [one.partition("=")[2] for one in memory.options if one.startswith("mode=")]
+    options = tuple(one for one in memory.options if not one.startswith(("mode=", "size=")))
+    return Tmpfs(target, given[-1] if given else "1777", False, memory.size_mib, options)
 
 
 def _lay_layers(draft: _Draft, root: RootFs) -> tuple[list[Place], dict[str, str]]:
@@ -185,7 +205,7 @@ def _lay_on_host(
     draft: _Draft,
     root: RootFs,
     host: HostTree,
-    mounts: Sequence[Mount],
+    mounts: Sequence[Mount | TmpfsMount],
     working_directory: str,
 ) -> tuple[list[Place], dict[str, str]]:
     plain = RootView(_host_places(root, host), dict(host.links))

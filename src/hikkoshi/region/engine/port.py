@@ -26,6 +26,15 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class TmpfsMount:
+    """Memory at a place of the container. options: mount(8)'s (`ro`, `mode=0700`, `noexec`)."""
+
+    target: str
+    size_mib: int
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ulimit:
     name: str
     soft: int
@@ -65,6 +74,10 @@ class ContainerSpec:
     cpu_units: int = 0
     memory_mib: int | None = None
     has_read_only_root: bool = False
+    tmpfs: tuple[TmpfsMount, ...] = ()
+    added_capabilities: tuple[str, ...] = ()
+    dropped_capabilities: tuple[str, ...] = ()
+    """Without `CAP_`; `ALL` is all that a container has unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +207,15 @@ class Impairable(Protocol):
 
     def impairments(self) -> tuple[Impairment, ...]:
         """What is in force now."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """What a Sandbox is, too, where its engine can set the kernel parameters of its network."""
+
+    async def tune(self, values: Mapping[str, str]) -> None:
+        """sysctl(8)'s names (`net.core.somaxconn`) → value. OSError: one cannot be set."""
         ...
 
 

@@ -39,6 +39,10 @@ class Space(Protocol):
 
     def impairments(self) -> tuple[Impairment, ...]: ...
 
+    async def tune(self, values: Mapping[str, str]) -> None:
+        """As engine/port.py's Tunable."""
+        ...
+
     async def remove(self) -> None: ...
 
 

@@ -23,6 +23,7 @@ from hikkoshi.model.images import RootFs
 from hikkoshi.region.engine.cgroups import Group, safe_name
 from hikkoshi.region.engine.command import (
     bwrap_options,
+    capabilities_of,
     container_environment,
     network_files,
 )
@@ -51,6 +52,7 @@ class Prepared:
     hostname: str
     program: str
     directory: Path
+    capabilities: tuple[str, ...]
 
 
 def prepare(
@@ -75,8 +77,9 @@ def prepare(
     working_directory = spec.working_directory or "/"
     scratch = Scratch(directory if can_keep_writes_on_disk else None, masked)
     layout = lay_out(
-        root, host, scratch, mounts, working_directory, is_read_only=spec.has_read_only_root
-    )
+        root, host, scratch, mounts, working_directory, is_read_only=spec.has_read_only_root,
+        memory=spec.tmpfs,
+    )  # fmt: skip
     for needed in layout.directories:
         needed.mkdir(parents=True, exist_ok=True)
     view = layout.view
@@ -91,7 +94,10 @@ def prepare(
     for name, value in environment.items():
         if not name or "=" in name or "\0" in name + value:
             raise CannotStartContainer(f"{_WORDS}invalid environment variable {name!r}")
-    return Prepared(layout, user, environment, working_directory, hostname, program, directory)
+    capabilities = capabilities_of(spec.added_capabilities, spec.dropped_capabilities)
+    return Prepared(
+        layout, user, environment, working_directory, hostname, program, directory, capabilities
+    )
 
 
 def host_name_of(spec: ContainerSpec) -> str:
@@ -164,6 +170,7 @@ async def hold(
         options = bwrap_options(
             layout=bwrap_layout(prepared.layout),
             user=prepared.user,
+            capabilities=prepared.capabilities,
             environment=prepared.environment,
             hostname=prepared.hostname,
             working_directory=prepared.working_directory,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from hikkoshi.region.engine.port import Ulimit
+from hikkoshi.region.engine.port import TmpfsMount, Ulimit
 from hikkoshi.region.task.gaps import not_implemented
 
 # Fargate's default since platform 1.4.0's later builds; older ones had 1024:4096 (facts, C9).
@@ -108,6 +108,12 @@ class ContainerDefinition:
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    environment_files: tuple[str, ...] = ()
+    """ARNs of objects in S3; of a name that is in several, the first counts."""
+    tmpfs: tuple[TmpfsMount, ...] = ()
+    added_capabilities: tuple[str, ...] = ()
+    dropped_capabilities: tuple[str, ...] = ()
+    system_controls: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,7 @@ def _volume(document: Mapping[str, Any]) -> str:
         "efsVolumeConfiguration",
         "fsxWindowsFileServerVolumeConfiguration",
         "dockerVolumeConfiguration",
+        "s3filesVolumeConfiguration",
     ):
         if document.get(key):
             raise DefinitionError(f"volume {name}: {key} is not implemented by the local region")
@@ -191,6 +198,8 @@ def _container(document: Mapping[str, Any]) -> ContainerDefinition:
     ulimits = {u["name"]: _ulimit(u) for u in document.get("ulimits") or ()}
     ulimits.setdefault(DEFAULT_NOFILE.name, DEFAULT_NOFILE)
     credentials = document.get("repositoryCredentials") or {}
+    linux = document.get("linuxParameters") or {}
+    capabilities = linux.get("capabilities") or {}
     return ContainerDefinition(
         name=name,
         image=str(document["image"]),
@@ -232,6 +241,17 @@ def _container(document: Mapping[str, Any]) -> ContainerDefinition:
             int(document["memoryReservation"]) if document.get("memoryReservation") else None
         ),
         labels=tuple((document.get("dockerLabels") or {}).items()),
+        environment_files=tuple(str(f["value"]) for f in document.get("environmentFiles") or ()),
+        tmpfs=tuple(
+            TmpfsMount(str(t["containerPath"]), int(t["size"]), tuple(t.get("mountOptions") or ()))
+            for t in linux.get("tmpfs") or ()
+        ),
+        added_capabilities=tuple(capabilities.get("add") or ()),
+        dropped_capabilities=tuple(capabilities.get("drop") or ()),
+        system_controls=tuple(
+            (str(c["namespace"]), str(c.get("value") or ""))
+            for c in document.get("systemControls") or ()
+        ),
     )
 
 
@@ -263,11 +283,14 @@ def _health_check(container: str, document: Any) -> HealthCheck | None:
             argv = tuple(command[1:])
         case ["CMD-SHELL"] if len(command) > 1:
             argv = ("/bin/sh", "-c", " ".join(command[1:]))
-        case _:
+        case ["CMD"] | ["CMD-SHELL"] | []:
             raise DefinitionError(
                 f"container {container}: healthCheck.command must start with CMD or CMD-SHELL "
                 f"and then have a command, not {command!r}"
             )
+        case _:
+            # Docker knows no such kind of check and makes none; health stays UNKNOWN.
+            return None
     return HealthCheck(
         argv=argv,
         interval_s=float(document.get("interval") or 30),

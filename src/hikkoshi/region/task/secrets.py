@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from hikkoshi.region.ports import SecretNotFound
+from hikkoshi.region.ports import ObjectNotFound, SecretNotFound
 
 _ASM = (
     "execution resource retrieval failed: unable to retrieve secret from asm: "
@@ -93,7 +93,7 @@ def value_at(secret: str, json_key: str) -> str:
 
 
 class BotoSecretStore:
-    """ports.SecretStore over boto3 clients; each call is made in a thread."""
+    """ports.SecretStore and ObjectStore over boto3 clients; each call is made in a thread."""
 
     def __init__(self, make_client: MakeClient) -> None:
         self._make_client = make_client
@@ -105,6 +105,18 @@ class BotoSecretStore:
         if isinstance(reference, AsmReference):
             return await asyncio.to_thread(self._from_asm, reference)
         return await asyncio.to_thread(self._from_ssm, reference)
+
+    async def read_object(self, arn: str, region: str) -> bytes:
+        return await asyncio.to_thread(self._from_s3, arn, region)
+
+    def _from_s3(self, arn: str, region: str) -> bytes:
+        bucket, _, key = arn.partition(":s3:::")[2].partition("/")
+        try:
+            return bytes(
+                self._client("s3", region).get_object(Bucket=bucket, Key=key)["Body"].read()
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ObjectNotFound(f"{arn}: {error}") from error
 
     def _client(self, service: str, region: str) -> Any:
         # boto3 sessions do not like to make two clients at once.

@@ -70,6 +70,7 @@ class Setup:
     sandbox: Sandbox | None = None
     images: dict[str, Image] = field(default_factory=dict)
     secret_environment: dict[str, dict[str, str]] = field(default_factory=dict)
+    file_environment: dict[str, dict[str, str]] = field(default_factory=dict)
     log_secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     mounts: dict[str, tuple[Mount, ...]] = field(default_factory=dict)
     given_environment: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -118,6 +119,7 @@ class Setup:
                 image,
                 self.order,
                 extra=given,
+                files=self.file_environment.get(name, {}),
                 secrets=secrets,
                 from_aws=from_aws,
             ),

@@ -61,14 +61,17 @@ def environment(
     order: TaskOrder,
     *,
     extra: Mapping[str, str],
+    files: Mapping[str, str],
     secrets: Mapping[str, str],
     from_aws: Mapping[str, str],
 ) -> dict[str, str]:
-    """Weakest first: the region's name, the image, the region's own, the definition, its secrets,
-    AWS's own. PATH, HOME and HOSTNAME are the engine's to add, as they are Docker's."""
+    """Weakest first: the region's name, the image, the region's own, the definition's files, its
+    environment, its secrets, AWS's own. PATH, HOME and HOSTNAME are the engine's to add, as they
+    are Docker's."""
     merged = {"AWS_REGION": order.region, "AWS_DEFAULT_REGION": order.region}
     merged.update(image.environment or {})
     merged.update(extra)
+    merged.update(files)
     merged.update(container.environment)
     merged.update(secrets)
     merged.update(from_aws)
@@ -99,4 +102,7 @@ def specification(
         cpu_units=container.cpu_units,
         memory_mib=container.memory_mib,
         has_read_only_root=container.has_read_only_root,
+        tmpfs=container.tmpfs,
+        added_capabilities=container.added_capabilities,
+        dropped_capabilities=container.dropped_capabilities,
     )

@@ -12,7 +12,7 @@ from hikkoshi.region.engine.command import container_environment
 from hikkoshi.region.engine.docker.images import Runnable
 from hikkoshi.region.engine.docker.kit import Kit
 from hikkoshi.region.engine.docker.laying import Laid, lay, literal_targets
-from hikkoshi.region.engine.layout import Bind, Layout, Scratch, lay_out
+from hikkoshi.region.engine.layout import Bind, Layout, Scratch, Step, lay_out, own_memory
 from hikkoshi.region.engine.limits import grant
 from hikkoshi.region.engine.port import CannotStartContainer, ContainerSpec, Ulimit
 from hikkoshi.region.engine.starting import host_name_of, prepare, write_network_files
@@ -75,6 +75,8 @@ def container_document(
         "Memory": memory,
         "MemorySwap": memory,
         "ReadonlyRootfs": spec.has_read_only_root,
+        "CapAdd": list(spec.added_capabilities),
+        "CapDrop": list(dict.fromkeys(["MKNOD", *spec.dropped_capabilities])),
     }
     labels = {**task.labels, "com.amazonaws.ecs.container-name": spec.name}
     document = {
@@ -123,11 +125,12 @@ def _ulimits(kit: Kit, asked: Sequence[Ulimit]) -> list[dict[str, Any]]:
 
 def _plain_layout(kit: Kit, task: TaskPlace, spec: ContainerSpec, directory: Path) -> Layout:
     network = _network_files(kit, task, spec, directory)
-    steps = [Bind(source, path, False) for path, source in network.items()]
+    steps: list[Step] = [Bind(source, path, False) for path, source in network.items()]
     for mount in spec.mounts:
         if not mount.source.exists():
             raise CannotStartContainer(f"mount source {mount.source} does not exist")
         steps.append(Bind(mount.source, mount.target, mount.is_read_only))
+    steps += [own_memory(one, one.target) for one in spec.tmpfs]
     return Layout((), tuple(steps), RootView([]), (), spec.has_read_only_root)
 
 

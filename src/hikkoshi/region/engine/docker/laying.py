@@ -80,9 +80,14 @@ def lay(layout: Layout, places: Places, name: str) -> Laid:
                 mounts.append(mount_of(volume, target, is_read_only=is_read_only))
             case Bind():
                 mounts.append(bind(step, places, is_of_machine=step in layout.steps))
-            case Tmpfs(target, mode, is_mask):
-                is_read_only = is_mask or layout.is_read_only
-                tmpfs[target] = f"mode={mode}" + (",ro" if is_read_only else ",exec")
+            case Tmpfs(target, mode, is_mask, size_mib, options):
+                is_asked = step in layout.mounts
+                is_read_only = is_mask or (layout.is_read_only and not is_asked)
+                tmpfs[target] = f"mode={mode}" + (",ro" if is_read_only else "")
+                # One that the task definition asks for has Docker's own defaults (noexec).
+                tmpfs[target] += ",exec" if not is_read_only and not is_asked else ""
+                tmpfs[target] += f",size={size_mib}m" if size_mib else ""
+                tmpfs[target] += "".join(f",{one}" for one in options)
                 tmpfs[target] += ",notmpcopyup" if places.is_podmans else ""
             case Overlay():
                 volume = overlay(step, places, f"{name}-{len(volumes)}")

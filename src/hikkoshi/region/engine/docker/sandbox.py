@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,6 +196,12 @@ class DockerSandbox:
 
     def impairments(self) -> tuple[Impairment, ...]:
         return () if self._space is None else self._space.impairments()
+
+    async def tune(self, values: Mapping[str, str]) -> None:
+        """Keeps engine/port.py's Tunable."""
+        if self._space is None:
+            raise OSError(errno.ENODEV, "the task has no network")
+        await self._space.tune(values)
 
     def usage(self) -> SandboxUsage | None:
         if self._is_removed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hikkoshi.region.task.hooks import (
+    environment_files,
     firelens,
     images,
     logs,
@@ -16,6 +17,7 @@ from hikkoshi.region.task.setup import Hook
 HOOKS: tuple[Hook, ...] = (
     Hook("sandbox", "PROVISIONING", sandbox.prepare),
     Hook("secrets", "PENDING", secrets.prepare, is_interruptible=True),
+    Hook("environment files", "PENDING", environment_files.prepare, is_interruptible=True),
     Hook("images", "PENDING", images.prepare, is_interruptible=True),
     Hook("volumes", "PENDING", volumes.prepare),
     Hook("firelens", "PENDING", firelens.prepare),

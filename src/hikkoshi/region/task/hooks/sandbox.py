@@ -7,6 +7,7 @@ import shutil
 from contextlib import AsyncExitStack
 
 from hikkoshi.base.errors import HikkoshiError
+from hikkoshi.region.engine.port import Sandbox, Tunable
 from hikkoshi.region.task.setup import Setup, StartFailedError
 
 
@@ -27,4 +28,21 @@ async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
     except HikkoshiError as error:
         raise StartFailedError(f"ResourceInitializationError: {error}") from error
     undo.push_async_callback(setup.sandbox.remove)
+    await _tune(setup, setup.sandbox)
     setup.chronicle.connectivity_at = setup.chronicle.now()
+
+
+async def _tune(setup: Setup, sandbox: Sandbox) -> None:
+    """The network is the task's: a parameter that one container sets holds for all, and of two
+    values the later one."""
+    values = dict(pair for one in setup.definition.containers for pair in one.system_controls)
+    if not values:
+        return
+    try:
+        if not isinstance(sandbox, Tunable):
+            raise OSError("systemControls are not implemented by this engine")
+        await sandbox.tune(values)
+    except OSError as error:
+        raise StartFailedError(
+            f"CannotStartContainerError: systemControls cannot be set: {error}"
+        ) from error
