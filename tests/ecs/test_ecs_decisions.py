@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hikkoshi.region.ecs.decisions import breaker as breaking
 from hikkoshi.region.ecs.decisions import steps
@@ -210,7 +211,7 @@ def test_sigterm_waits_for_the_last_target() -> None:
     unused = target("unused", is_deregistered=True)
     task = running(stopping=Stopping.DRAINING, targets=(draining, unused))
     assert "TerminateTask" not in kinds(replace(SERVICE, tasks=(task,)))
-    task = replace(task, targets=(unused, unused))
+    task = structs.replace(task, targets=(unused, unused))
     assert "TerminateTask" in kinds(replace(SERVICE, tasks=(task,)))
 
 
@@ -252,8 +253,10 @@ def test_a_rollback_that_fails_does_not_roll_back_again() -> None:
 
 def test_scale_in_takes_unproven_then_newest_and_never_the_protected() -> None:
     tasks = tuple(
-        replace(running(name, targets=(target(state),)), created_at=float(at), is_protected=kept,
-                has_been_healthy=True)
+        structs.replace(
+            running(name, targets=(target(state),)), created_at=float(at), is_protected=kept,
+            has_been_healthy=True,
+        )
         for name, state, at, kept in [
             ("oldest", "healthy", 1, False), ("newest", "healthy", 3, True),
             ("middle", "healthy", 2, False), ("unproven", "initial", 0, False),
@@ -271,7 +274,7 @@ def test_scale_in_takes_unproven_then_newest_and_never_the_protected() -> None:
 def test_only_quick_ends_are_delayed(lived_s: float | None, is_failed_start: bool) -> None:
     started = None if lived_s is None else 100.0
     ended = None if lived_s is None else 100.0 + lived_s
-    task = replace(running(), started_at=started, ended_at=ended, last_status="STOPPED")
+    task = structs.replace(running(), started_at=started, ended_at=ended, last_status="STOPPED")
     assert breaking.is_failed_start(task) is is_failed_start
 
 
@@ -315,27 +318,29 @@ class World:
 
     def _move(self, task: TaskView) -> TaskView:
         if task.stopping is Stopping.HANDED_OVER:
-            return replace(task, stopping=Stopping.STOPPED, last_status="STOPPED")
+            return structs.replace(task, stopping=Stopping.STOPPED, last_status="STOPPED")
         if task.stopping is Stopping.DRAINING:
-            gone = tuple(replace(t, state="unused") for t in task.targets if t.state)
-            return replace(task, targets=gone)
+            gone = tuple(structs.replace(t, state="unused") for t in task.targets if t.state)
+            return structs.replace(task, targets=gone)
         if task.last_status == "PENDING":
             if self.luck and self.luck.pop() == "fails":
-                return replace(
+                return structs.replace(
                     task, last_status="STOPPED", stopping=Stopping.STOPPED,
                     has_stopped_by_itself=True,
                 )  # fmt: skip
-            return replace(task, last_status="RUNNING", started_at=self.now)
+            return structs.replace(task, last_status="RUNNING", started_at=self.now)
         if any(t.state == "initial" for t in task.targets):
             state = "unhealthy" if self.luck and self.luck.pop() == "sick" else "healthy"
-            return replace(task, targets=tuple(replace(t, state=state) for t in task.targets))
+            return structs.replace(
+                task, targets=tuple(structs.replace(t, state=state) for t in task.targets)
+            )
         return task
 
     def _change(self, task_id: str, **changes: object) -> None:
         self.service = replace(
             self.service,
             tasks=tuple(
-                replace(t, **changes) if t.task_id == task_id else t  # type: ignore[arg-type]
+                structs.replace(t, **changes) if t.task_id == task_id else t  # type: ignore[arg-type]
                 for t in self.service.tasks
             ),
         )

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msgspec import structs
+
 from hikkoshi.base.clock import Clock
 from hikkoshi.region.ecs.arns import last_part
 from hikkoshi.region.ecs.decisions import breaker as breaking
@@ -161,9 +163,10 @@ class Actions:
                     service.arn,
                     f"failed to register targets in (target-group {group}) with (error {error})",
                 )
-                targets[index] = replace(target, retry_at=self._clock.now() + RETRY_REGISTER_S)
+                retry_at = self._clock.now() + RETRY_REGISTER_S
+                targets[index] = structs.replace(target, retry_at=retry_at)
                 continue
-            targets[index] = replace(target, address=address)
+            targets[index] = structs.replace(target, address=address)
             done[group] += 1
         self._store.change_task(task.arn, targets=tuple(targets))
         for group, count in done.items():
@@ -182,7 +185,7 @@ class Actions:
                 is_held = target.address is not None and not target.is_deregistered
                 if is_held and await self._let_go(service, target):
                     groups.append(target.target_group_arn)
-                targets.append(replace(target, is_deregistered=True))
+                targets.append(structs.replace(target, is_deregistered=True))
             self._store.change_task(task.arn, targets=tuple(targets))
             done.update(groups)
             drained += bool(groups)
@@ -342,9 +345,9 @@ class Actions:
         if step.beside is not None:
             given[step.beside] = 100.0 - step.percent
         noted = tuple(
-            replace(d, test_weight=given.get(d.id, 0.0))
+            structs.replace(d, test_weight=given.get(d.id, 0.0))
             if step.is_test
-            else replace(d, production_weight=given.get(d.id, 0.0))
+            else structs.replace(d, production_weight=given.get(d.id, 0.0))
             for d in service.deployments
         )
         self._store.change_service(service_arn, deployments=noted)

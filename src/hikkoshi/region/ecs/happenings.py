@@ -9,22 +9,23 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from hikkoshi.region.ecs.arns import Arns
 from hikkoshi.region.ecs.records import Deployment, ServiceRecord, TaskRecord
 from hikkoshi.region.ecs.store import Store
 from hikkoshi.region.ecs.task_shapes import task_shape
+from hikkoshi.region.ports import TaskState
 
 TASK = "ECS Task State Change"
 SERVICE = "ECS Service Action"
 DEPLOYMENT = "ECS Deployment State Change"
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(msgspec.Struct, frozen=True):
     """at: seconds since the epoch. id: 128 bits at random. event() is EventBridge's envelope, with
     `time` in ISO 8601; `detail` makes what is in it when it is read, since most events never are.
     """
@@ -53,7 +54,7 @@ def of_task(
     before: TaskRecord | None, task: TaskRecord, store: Store, now: float
 ) -> Happening | None:
     """None for a change that AWS does not speak of (targets, counters, protection)."""
-    if before is not None and (_is_silent(before, task) or _told(before) == _told(task)):
+    if before is not None and (_is_silent(before, task) or not _differs(before, task)):
         return None
 
     def detail() -> dict[str, Any]:
@@ -65,7 +66,7 @@ def of_task(
 
 
 def _is_silent(before: TaskRecord, task: TaskRecord) -> bool:
-    """Whether nothing of what `_told` reads was replaced: seen without making it."""
+    """Whether nothing of what `_differs` reads was replaced: seen without comparing it."""
     return (
         before.state is task.state
         and before.stop_request is task.stop_request
@@ -74,13 +75,19 @@ def _is_silent(before: TaskRecord, task: TaskRecord) -> bool:
     )
 
 
-def _told(task: TaskRecord) -> tuple[object, ...]:
-    state = task.state
-    containers = tuple(
-        (c.name, c.last_status, c.exit_code, c.health) for c in (state.containers if state else ())
-    )
-    connected = state.connectivity_at if state else None
-    return task.last_status, task.desired_status, containers, connected
+def _differs(before: TaskRecord, task: TaskRecord) -> bool:
+    """What costs least first: every change of every task passes here."""
+    if before.last_status != task.last_status or before.desired_status != task.desired_status:
+        return True
+    was, state = before.state, task.state
+    if (was.connectivity_at if was else None) != (state.connectivity_at if state else None):
+        return True
+    return _told(was) != _told(state)
+
+
+def _told(state: TaskState | None) -> tuple[object, ...]:
+    containers = state.containers if state is not None else ()
+    return tuple([(c.name, c.last_status, c.exit_code, c.health) for c in containers])
 
 
 def of_service(

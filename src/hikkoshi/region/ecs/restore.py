@@ -103,5 +103,5 @@ def _lost(task: TaskRecord, now: float) -> TaskRecord:
         version=task.version + 1,
         stopped_at=now,
         is_handed_over=True,
-        targets=tuple(replace(target, is_deregistered=True) for target in task.targets),
+        targets=tuple(structs.replace(target, is_deregistered=True) for target in task.targets),
     )

@@ -77,7 +77,7 @@ def begin_deployment(
         updated_at=now,
         rollout_reason=f"ECS deployment {deployment_id} in progress.",
     )
-    older = tuple(replace(d, status="ACTIVE") for d in before)
+    older = tuple(structs.replace(d, status="ACTIVE") for d in before)
     changed = store.put_service(
         structs.replace(
             service, deployments=(deployment, *older), is_steady=False, is_impaired=False
@@ -147,7 +147,7 @@ def roll_back(
     target = service.deployment(target_id)
     if target is None:
         raise KeyError(target_id)
-    restored = replace(
+    restored = structs.replace(
         target,
         status="PRIMARY",
         rollout="IN_PROGRESS",
@@ -160,7 +160,9 @@ def roll_back(
         last_failure_at=None,
         updated_at=now,
     )
-    others = tuple(replace(d, status="ACTIVE") for d in service.deployments if d.id != target_id)
+    others = tuple(
+        structs.replace(d, status="ACTIVE") for d in service.deployments if d.id != target_id
+    )
     store.change_service(
         service_arn, deployments=(restored, *others), is_steady=False, is_impaired=False
     )

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 
 from hikkoshi.base.clock import Clock
+from hikkoshi.base.collection import collection_later
 from hikkoshi.model.timers import Timers
 from hikkoshi.region.ecs.actions import Actions
 from hikkoshi.region.ecs.decisions.next_steps import next_steps
@@ -70,6 +71,10 @@ class ServiceScheduler:
     async def pass_once(self) -> int:
         """One pass over every service; the number of steps taken. A service that fails to be
         scheduled is logged and does not hold up the others."""
+        with collection_later():
+            return await self._settle_all()
+
+    async def _settle_all(self) -> int:
         taken = 0
         for arn, service in list(self._store.services.items()):
             if service.status == "INACTIVE":

@@ -107,7 +107,7 @@ class Store:
         old = service.deployment(deployment_id)
         if old is None:
             raise KeyError(deployment_id)
-        new = replace(old, **{"updated_at": self._clock.now(), **changes})
+        new = structs.replace(old, **{"updated_at": self._clock.now(), **changes})
         deployments = tuple(new if d.id == deployment_id else d for d in service.deployments)
         self.change_service(service_arn, deployments=deployments)
         return new
