@@ -7,6 +7,7 @@ import errno
 import importlib
 import inspect
 import signal
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,15 @@ if TYPE_CHECKING:
     from hikkoshi.region.boot.inner import Inside
 
 
+_TURN_S = 0.0005
+"""How long a thread waits before it asks another for the interpreter. Python's 5 ms are met after
+each call of the kernel for which a thread lets it go: starting a process makes a dozen of them, and
+the loop, which answers the API, waits as long for each thread that computes."""
+
+
 def serve(inside: Inside) -> None:
     """Returns when the entry point has ended; raises what it raised."""
+    sys.setswitchinterval(_TURN_S)
     network = _lay_network()
     with no_collection():
         main = find_entry_point(inside.entry_point)
