@@ -92,10 +92,10 @@ def copy_distribution(
     """Its files into `target` (a site-packages), its console scripts into `binaries`.
 
     Files are linked where the file system allows, else copied. What has no byte code gets some, so
-    that not every start of a container has to compile it."""
-    for entry in distribution.files or []:
-        relative = Path(entry)
-        source = Path(str(distribution.locate_file(entry)))
+    that not every start of a container has to compile it. Raises ImageNotHere where nobody can say
+    which files are its own."""
+    for relative in files_of(distribution):
+        source = Path(str(distribution.locate_file(str(relative))))
         if relative.is_absolute() or ".." in relative.parts or not source.is_file():
             continue
         place = target / relative
@@ -106,6 +106,37 @@ def copy_distribution(
     for point in distribution.entry_points:
         if point.group == "console_scripts":
             _write_launcher(point, binaries / point.name, "/python/bin/python3")
+
+
+def files_of(distribution: metadata.Distribution) -> list[Path]:
+    """Relative to where it is installed. A distribution's package (Debian's python3-pymysql) has no
+    list of its files: then what top_level.txt names is its own, and what describes it."""
+    listed = [Path(entry) for entry in distribution.files or []]
+    if listed:
+        return listed
+    name = distribution.metadata["Name"]
+    site = Path(str(distribution.locate_file("")))
+    tops = (distribution.read_text("top_level.txt") or "").split()
+    if not tops:
+        raise ImageNotHere(
+            f"the Python distribution {name!r} in {site} has no list of its files; install it "
+            f"beside hikkoshi: pip install --force-reinstall {name}"
+        )
+    found = [path for top in tops for path in (site / top, *site.glob(f"{top}.*"))]
+    found += [path for path in site.glob("*.*-info") if _is_of(path, name)]
+    return sorted(
+        {
+            file.relative_to(site)
+            for path in found
+            for file in (path.rglob("*") if path.is_dir() else (path,))
+            if file.is_file()
+        }
+    )
+
+
+def _is_of(info: Path, name: str) -> bool:
+    """`PyMySQL-1.0.2.egg-info`, and with a Python's version after it."""
+    return canonical(info.name.partition("-")[0]) == canonical(name)
 
 
 def link_or_copy(source: Path, place: Path) -> None:

@@ -36,6 +36,8 @@ def current_python() -> PythonHome:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     base = Path(getattr(sys, "_base_executable", sys.executable) or sys.executable)
     names = [*site.getsitepackages(), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    if site.ENABLE_USER_SITE:  # Not in a virtual environment: `pip install --user`.
+        names.insert(0, site.getusersitepackages())
     found = [Path(name).resolve() for name in dict.fromkeys(names) if Path(name).is_dir()]
     spec = importlib.util.find_spec("hikkoshi")
     assert spec is not None and spec.origin is not None
