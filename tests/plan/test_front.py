@@ -15,7 +15,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from hikkoshi.plan.front import _served, in_a_task
+from hikkoshi.plan.front import in_a_task
+from hikkoshi.plan.front_nginx import NGINX as SERVER
+from hikkoshi.plan.front_server import Served
 from hikkoshi.project.load import load_project
 
 HIKKOSHI = str(Path(sys.executable).parent / "hikkoshi")
@@ -64,7 +66,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8123), H).serve_forever()
     ],
 )  # fmt: skip
 def test_a_line_in_a_task(line: str, changed: str) -> None:
-    text, told = in_a_task(f"a;\n{line}\n", "/etc/nginx/x")
+    text, told = in_a_task(SERVER, f"a;\n{line}\n", "/etc/nginx/x")
     assert text == f"a;\n{changed}\n"
     assert [words.partition(" ")[0] for words in told] == (
         ["/etc/nginx/x:2:"] if line != changed else []
@@ -85,8 +87,9 @@ def test_a_line_in_a_task(line: str, changed: str) -> None:
     ],
 )  # fmt: skip
 def test_the_server_that_hands_requests_to_it(text: str, port: int, expected: int | None) -> None:
-    found = _served({"/etc/nginx/a": "", "/etc/nginx/b": text}, port)
-    assert found == (None if expected is None else ("/etc/nginx/b", expected))
+    texts = {"/etc/nginx/a": "", "/etc/nginx/b": text}
+    found = SERVER.serves(texts, frozenset({str(port)}))
+    assert found == (None if expected is None else Served("/etc/nginx/b", expected))
 
 
 def run(*words: object, cwd: Path) -> str:

@@ -56,7 +56,8 @@ class Unit:
     """A systemd unit with its drop-ins laid over it.
 
     commands: ExecStart, split into words as systemd does. environment: of Environment= and the
-    files in environment_files. schedule: of a timer. missing_files: environment files not read."""
+    files in environment_files. schedule: of a timer. listens: of a socket. starts: what either
+    starts. missing_files: environment files not read."""
 
     name: str
     files: tuple[str, ...]
@@ -80,6 +81,7 @@ class Unit:
     needs: tuple[str, ...] = ()
     schedule: tuple[str, ...] = ()
     starts: str = ""
+    listens: tuple[str, ...] = ()
     main_pid: int | None = None
 
 

@@ -12,6 +12,8 @@ from hikkoshi.model.survey import Application, Host, Program, Survey, Unit
 from hikkoshi.plan.account import health_check_path, target_groups
 from hikkoshi.plan.choice import Notebook
 from hikkoshi.plan.fitting import NO_HTTP, own_configurations, ports_said
+from hikkoshi.plan.sockets import Bound, find_bound
+from hikkoshi.plan.sockets import program as program_name
 
 # Of packaged servers: what they listen on unless told otherwise, by the program's name.
 USUAL_PORTS: Mapping[str, int] = {
@@ -47,7 +49,8 @@ _QUOTED_PATH = re.compile(r"\^?(\\?/[\w\\/.-]*)\$?")
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """command: with its variables expanded, as systemd starts it. health_codes: what the target
-    group takes as well."""
+    group takes as well. speaks: http, tcp, fastcgi or uwsgi. bound: where it listens, if that is no
+    port of HTTP's."""
 
     name: str
     unit: Unit
@@ -58,6 +61,13 @@ class Chosen:
     health_path: str
     speaks_http: bool = True
     health_codes: str = "200"
+    speaks: str = "http"
+    bound: Bound | None = None
+
+    @property
+    def socket(self) -> str:
+        """The Unix socket that it listens on, or nothing."""
+        return self.bound.path if self.bound else ""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -73,11 +83,26 @@ def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
     name = notebook.note("service", name or "application", f"the unit is called {unit.name}")
     command = expand(unit)
     program = _program(host, unit, command)
-    port = _port(survey, host, unit, command, program, notebook)
+    bound = _bound(host, unit, command, notebook)
+    port = _port(survey, host, unit, command, program, bound, notebook)
+    speaks = bound.speaks if bound else "http"
     if not _speaks_http(unit, command, notebook):
-        return Chosen(name, unit, files, program, command, port, "", speaks_http=False)
+        return Chosen(name, unit, files, program, command, port, "", speaks_http=False,
+                      speaks="tcp", bound=bound)  # fmt: skip
     health, codes = _health(survey, host, files, port, command, notebook)
-    return Chosen(name, unit, files, program, command, port, health, health_codes=codes)
+    return Chosen(name, unit, files, program, command, port, health, health_codes=codes,
+                  speaks_http=speaks == "http", speaks=speaks, bound=bound)  # fmt: skip
+
+
+def _bound(host: Host, unit: Unit, command: tuple[str, ...], notebook: Notebook) -> Bound | None:
+    """None where a port is known to be listened on: by the processes, or by an answer."""
+    bound = find_bound(host, unit, command)
+    heard = any(s.unit == unit.name and s.protocol == "tcp" for s in host.listeners)
+    if bound is None or (bound.speaks == "http" and heard):
+        return None
+    where = f"unix:{bound.path}" if bound.path else f"port {bound.port}"
+    notebook.note("listens", f"{where}, {bound.speaks}", bound.where)
+    return bound
 
 
 def _speaks_http(unit: Unit, command: tuple[str, ...], notebook: Notebook) -> bool:
@@ -161,10 +186,19 @@ def _port(
     unit: Unit,
     command: tuple[str, ...],
     program: Program | None,
+    bound: Bound | None,
     notebook: Notebook,
 ) -> int:
     evidence: list[str] = []
     found: list[tuple[int, str]] = []
+    if bound is not None and bound.port:
+        found.append((bound.port, bound.where))
+    elif bound is not None:
+        name = program_name(command)
+        usual = USUAL_PORTS.get(name, 9000 if bound.speaks == "fastcgi" else 8080)
+        why = f"{name}'s usual one" if name in USUAL_PORTS else "the commonest"
+        words = f"it listens on the Unix socket {bound.path}; if it is to have a port, {why}"
+        found.append((usual, words))
     for listener in host.listeners:
         if listener.unit == unit.name and listener.protocol == "tcp":
             who = f"pid {listener.pid}, " if listener.pid else ""
@@ -218,9 +252,9 @@ def _ports_in(command: tuple[str, ...]) -> list[tuple[int, str]]:
 def _proxied(host: Host) -> list[tuple[int, str]]:
     found = []
     for configuration in host.configurations:
-        if configuration.kind in ("nginx", "apache"):
+        if configuration.kind in ("nginx", "apache", "haproxy"):
             for port in re.findall(
-                r"(?:proxy_pass|ProxyPass\s+\S+|server)\s+(?:https?://)?"
+                r"(?:proxy_pass|ProxyPass\s+\S+|server|server\s+[\w.-]+)\s+(?:https?://)?"
                 r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)", configuration.text,
             ):  # fmt: skip
                 found.append((int(port), f"{configuration.path} hands requests to it"))

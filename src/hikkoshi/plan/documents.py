@@ -54,11 +54,13 @@ def task_definition(
 ) -> dict[str, Any]:
     """traces: `xray`, `otel` or nothing. more: environment beside the unit's."""
     name = chosen.name
+    shared = front.shared if front else None
     application: dict[str, Any] = {
         "name": name,
         "image": place.image(name),
         "essential": True,
-        "portMappings": [{"containerPort": chosen.port, "protocol": "tcp"}],
+        "portMappings": [] if shared else [{"containerPort": chosen.port, "protocol": "tcp"}],
+        "mountPoints": [front_.mount(shared)] if shared else [],
         "environment": [{"name": k, "value": v} for k, v in {**environment.plain, **more}.items()],
         "secrets": [
             {"name": k, "valueFrom": place.parameter(v)} for k, v in environment.references.items()
@@ -70,7 +72,7 @@ def task_definition(
     }
     containers = [application, _router(name, place, router)]
     if front is not None:
-        image = place.image(f"{name}-{front_.NAME}")
+        image = place.image(f"{name}-{front.name}")
         containers.append(front_.container(front, image, name, SIDECAR_MIB))
     if traces == "xray":
         containers.append({
@@ -91,6 +93,7 @@ def task_definition(
         "memory": str(size[1]),
         "executionRoleArn": f"arn:aws:iam::{place.account_id}:role/{name}-execution",
         "taskRoleArn": f"arn:aws:iam::{place.account_id}:role/{name}-task",
+        **({"volumes": [{"name": front_.VOLUME}]} if shared else {}),
         "containerDefinitions": [
             {key: value for key, value in c.items() if value != []} for c in containers
         ],
@@ -124,7 +127,7 @@ def service_definition(chosen: Chosen, place: Place, front: Front | None) -> dic
     """Behind a target group if it speaks HTTP; else behind none."""
     made = _service_definition(chosen, place)
     if front is not None:
-        made["loadBalancers"][0] |= {"containerName": front_.NAME, "containerPort": front.port}
+        made["loadBalancers"][0] |= {"containerName": front.name, "containerPort": front.port}
     if not chosen.speaks_http:
         del made["loadBalancers"], made["healthCheckGracePeriodSeconds"]
     return made
@@ -169,7 +172,8 @@ def settings(
     router: Router,
     traffic: Traffic,
     schema: Sequence[str],
-    front_image: Mapping[str, Any] | None,
+    front: Front | None,
+    front_image: Mapping[str, Any],
 ) -> dict[str, Any]:
     name = chosen.name
     router_copies = {"log-router/application.conf": ROUTER_FILE}
@@ -199,9 +203,9 @@ def settings(
         "synthetic": "synthetic.yaml",
         "load": {"targets": "targets.http", "rate": f"{traffic.rate}/s"},
     }  # fmt: skip
-    if front_image is not None:
-        made["images"][place.image(f"{name}-{front_.NAME}")] = {
-            "dockerfile": f"{front_.NAME}/Dockerfile", "embedded": front_image,
+    if front is not None:
+        made["images"][place.image(f"{name}-{front.name}")] = {
+            "dockerfile": f"{front.name}/Dockerfile", "embedded": front_image,
         }  # fmt: skip
     if not chosen.speaks_http:
         for key in ("load_balancer", "synthetic", "load"):
@@ -220,6 +224,8 @@ def settings(
     if secrets:
         made["secrets"] = secrets
     made |= _rest(chosen, image, environment, place, traffic)
+    if front is not None and (front.shared or chosen.speaks != "http"):
+        made.pop("old_home", None)  # It is an application behind a port of HTTP's.
     return made
 
 

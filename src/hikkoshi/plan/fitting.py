@@ -32,6 +32,7 @@ _PORT = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = ("#", ";", "//", "!")
+_OWN_KINDS = ("program", "nginx", "haproxy", "php-fpm", "uwsgi")
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def own_configurations(host: Host, unit: Unit, command: Sequence[str]) -> list[C
     tops = tuple(f"/etc/{name}{end}" for name in names if name for end in ("/", ".conf"))
     return [
         c for c in host.configurations
-        if c.path in command or (c.path.startswith(tops) and c.kind in ("program", "nginx"))
+        if c.path in command or (c.path.startswith(tops) and c.kind in _OWN_KINDS)
     ]  # fmt: skip
 
 

@@ -14,7 +14,10 @@ from hikkoshi.plan import packaged
 from hikkoshi.plan.application import Chosen
 from hikkoshi.plan.choice import Notebook
 from hikkoshi.plan.fitting import fit, own_configurations
+from hikkoshi.plan.front import Front
+from hikkoshi.plan.front_server import Shared
 from hikkoshi.plan.logs import own_log
+from hikkoshi.plan.sockets import Rebound, rebind
 
 ROOT = "rootfs"
 """Where the host's files lie in the new directory, at their own paths."""
@@ -50,14 +53,21 @@ class Image:
     made: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
 
 
-def plan_image(chosen: Chosen, host: Host, notebook: Notebook) -> Image:
+def plan_image(chosen: Chosen, host: Host, notebook: Notebook, front: Front | None) -> Image:
     kind = runtime(chosen)
     base = notebook.note("base_image", _base(kind, chosen, host), _why(kind, chosen))
     own = own_configurations(host, chosen.unit, chosen.command)
     fitted = fit(chosen.command, chosen.unit.environment, own, chosen.port)
-    fitted.command = _command(kind, fitted.command)
+    rebound = Rebound(fitted.command)
+    shared = front.shared if front else None
+    if chosen.bound is not None:
+        rebound = rebind(fitted.command, chosen.unit.environment, chosen.bound, chosen.port, shared)
+        fitted.environment |= rebound.environment
+        fitted.told += rebound.told
+    fitted.command = _command(kind, rebound.command)
     package = packaged.system_package(chosen)
     is_from_tree = bool(package and host.system.tree and kind not in ("python", "static"))
     kept = chosen.files.kept
@@ -67,20 +77,27 @@ def plan_image(chosen: Chosen, host: Host, notebook: Notebook) -> Image:
         content = tuple(f"{directory}/" for directory in chosen.files.named)
         kept = tuple(path for path in kept if path.startswith(("/etc/", *content)))
     copies = {f"{ROOT}{path}": path for path in kept}
+    if front is not None and chosen.speaks == "fastcgi":
+        # The web server names the scripts; they run here.
+        copies |= {f"{ROOT}{path}": path for path in front.copies.values()}
     made = {f"{ROOT}{path}": text for path, text in fitted.files.items()}
     told = tuple(fitted.told)
     if is_from_tree:
         embedded = packaged.embedded(chosen, host, fitted, own, ROOT)
+        if front is not None and chosen.speaks == "fastcgi":
+            served = {f"{ROOT}{place}": place for place in front.places}
+            embedded["copy"] = {**embedded.get("copy", {}), **served}
         told += tuple(packaged.told(chosen, host))
     else:
         embedded = _embedded(kind, chosen, copies, fitted.command)
         embedded = _with_made(embedded, made)
     text = _dockerfile(kind, chosen, base, {**copies, **made}, fitted.command,
                        packaged.writable(chosen.unit, chosen.command, own) if package else [],
-                       packaged.user_of(chosen, host) if package else "app")  # fmt: skip
+                       packaged.user_of(chosen, host) if package else "app", shared)  # fmt: skip
     return Image(
         text, embedded, copies, tuple(fitted.command), base,
         () if is_from_tree else _reasons_not(kind, chosen, copies), made, fitted.environment, told,
+        tuple(rebound.undone),
     )  # fmt: skip
 
 
@@ -93,6 +110,8 @@ def _with_made(embedded: dict[str, Any], made: Mapping[str, str]) -> dict[str, A
 def runtime(chosen: Chosen) -> str:
     """static, dynamic, package, python, node, ruby, java, php or other."""
     program = chosen.program
+    if chosen.speaks == "fastcgi" and program is not None and program.package:
+        return "package"  # PHP-FPM; php itself is an interpreter.
     first = PurePosixPath(chosen.command[0]).name if chosen.command else ""
     interpreter = PurePosixPath(program.interpreter).name if program and program.interpreter else ""
     for name in (first, interpreter):
@@ -166,8 +185,11 @@ def _dockerfile(
     command: list[str],
     directories: list[str],
     user: str | None,
+    shared: Shared | None,
 ) -> str:
-    """user: `app` is made; None is root; another comes with the package."""
+    """user: `app` is made; None is root; another comes with the package. shared: a volume takes the
+    owner and mode of the directory that the image declares as one. Source: Bind mounts, ECS's
+    developer guide."""
     packages = distributions(chosen) if kind == "python" else ()
     lines = ["# Written by hikkoshi plan from what runs on the host; yours to change."]
     if packages:
@@ -201,8 +223,11 @@ def _dockerfile(
     if directories:
         lines.append(f"RUN mkdir -p {' '.join(directories)} \\")
         lines.append(f"    && chmod 1777 {' '.join(directories)}")
+    if shared is not None and _SAFE.match(shared.directory):
+        lines.append(f"RUN mkdir -p {shared.directory} && chmod 1777 {shared.directory}")
+        lines.append(f"VOLUME {json.dumps([shared.directory])}")
     lines += [f"USER {user}"] if user and _SAFE.match(user) else []
-    lines += [f"EXPOSE {chosen.port}", f"CMD {json.dumps(command)}"]
+    lines += [*([] if shared else [f"EXPOSE {chosen.port}"]), f"CMD {json.dumps(command)}"]
     return "\n".join(lines) + "\n"
 
 

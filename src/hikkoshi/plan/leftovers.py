@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from hikkoshi.model.survey import Host, Unit
 from hikkoshi.plan.application import Chosen
-from hikkoshi.plan.front import NAME as NGINX
 from hikkoshi.plan.front import Front
 
 _AGENTS = {
@@ -28,8 +27,8 @@ _MANAGED = {
     "nginx": "the load balancer does TLS and routing; keep it as a sidecar only for what its "
              "configuration does besides (rewrites, caching, static files): where it hands "
              "requests to the application, the answer `nginx: sidecar` does so",
-    "apache2": "the load balancer does TLS and routing; as for nginx",
-    "httpd": "the load balancer does TLS and routing; as for nginx",
+    "apache2": "the load balancer does TLS and routing; as for nginx, with `apache: sidecar`",
+    "httpd": "the load balancer does TLS and routing; as for nginx, with `apache: sidecar`",
     "redis-server": "a cache of its own: ElastiCache (tasks come and go, and each would have one)",
     "redis": "a cache of its own: ElastiCache (tasks come and go, and each would have one)",
     "memcached": "a cache of its own: ElastiCache",
@@ -38,7 +37,8 @@ _MANAGED = {
     "rabbitmq-server": "a broker: Amazon MQ", "mosquitto": "a broker: AWS IoT Core or a service "
     "of its own", "elasticsearch": "a search service: OpenSearch Service",
     "postfix": "mail: Amazon SES", "exim4": "mail: Amazon SES", "sendmail": "mail: Amazon SES",
-    "memcached.service": "ElastiCache", "haproxy": "the load balancer does its work",
+    "memcached.service": "ElastiCache",
+    "haproxy": "the load balancer does its work; as for nginx, with `haproxy: sidecar`",
     "varnish": "CloudFront, or a service of its own",
 }  # fmt: skip
 
@@ -78,20 +78,32 @@ def find_leftovers(
     chosen: Chosen,
     others: Sequence[Unit],
     told: Sequence[str] = (),
+    undone: Sequence[str] = (),
     front: Front | None = None,
 ) -> Leftovers:
-    """others: services that are enabled beside the application. told: of its image. front: nginx,
-    if it is kept."""
+    """others: services that are enabled beside the application. told: of its image; undone: what
+    a person must do there. front: the web server before it, if it is kept."""
     found = Leftovers()
     found.moves += told
+    found.decide += undone
     if front is not None:
         found.moves.append(
-            "`nginx.service`: a container of the task, to which the target group sends at port "
-            f"{front.port}; its configuration lies under nginx/"
+            f"`{front.unit.name}`: a container of the task, to which the target group sends at "
+            f"port {front.port}; its configuration lies under {front.name}/"
         )
+        if front.shared is not None:
+            found.moves.append(
+                f"the Unix socket {front.shared.now} is in a volume that both containers have at "
+                f"{front.shared.directory}"
+            )
         found.moves += front.told
     _unlike_a_container(host, chosen, found, is_fronted=front is not None)
-    if not chosen.speaks_http:
+    if chosen.speaks in ("fastcgi", "uwsgi") and front is None and chosen.bound:
+        found.decide.append(
+            f"it speaks {chosen.speaks} ({chosen.bound.where}): no load balancer does. Keep a web "
+            "server before it in the task, or give it one; without, its service is behind none"
+        )
+    elif not chosen.speaks_http:
         found.decide.append(
             f"port {chosen.port} speaks no HTTP: an application load balancer cannot carry it. Its "
             "service is behind none; give it a network load balancer (a TCP target group), or "
@@ -100,7 +112,7 @@ def find_leftovers(
     for unit in others:
         name = unit.name.removesuffix(".service")
         base = name.partition("@")[0]
-        if base == NGINX and front is not None:
+        if front is not None and unit.name == front.unit.name:
             continue
         if base in _AGENTS:
             found.stays.append(f"`{unit.name}`: {_AGENTS[base]}")
@@ -151,6 +163,7 @@ def _unlike_a_container(host: Host, chosen: Chosen, found: Leftovers, *, is_fron
     # Behind nginx in the same task the loopback is where it belongs.
     if (
         not is_changed
+        and not chosen.socket
         and not is_fronted
         and (
             (heard and heard <= {"127.0.0.1", "::1"})

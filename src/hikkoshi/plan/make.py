@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.model.survey import Survey
@@ -50,10 +51,12 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     traces, because = find_traces(host, chosen.unit)
     traces = notebook.note("traces", traces or "none", because).replace("none", "")
     front = plan_front(host, chosen, notebook)
+    if front is not None:
+        chosen = replace(chosen, speaks_http=True)
     sidecars = 1 + bool(traces) + (front is not None)
     size = choose_size(host, chosen.unit, sidecars, notebook)
     nofile = choose_nofile(host, chosen.unit, notebook)
-    image = plan_image(chosen, host, notebook)
+    image = plan_image(chosen, host, notebook, front)
     router = translate(chosen.name, chosen.unit, host.configurations, place.region, notebook)
     traffic = plan_traffic(chosen.name, host.access_logs, chosen.health_path, notebook)
     schema, copies = _schema(chosen, environment.database is not None, notebook)
@@ -63,7 +66,7 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     )
     settings = documents.settings(
         chosen, place, image, environment, router, traffic, schema,
-        None if front is None else front_.embedded(front, host),
+        front, {} if front is None else front_.embedded(front, host),
     )  # fmt: skip
     others = [
         unit for unit in host.units
@@ -71,7 +74,7 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         and (unit.is_enabled or unit.is_active)
         and (_is_known_agent(unit.name) or any(a.unit == unit.name for a in host.applications))
     ]  # fmt: skip
-    leftovers = find_leftovers(host, chosen, others, image.told, front)
+    leftovers = find_leftovers(host, chosen, others, image.told, image.undone, front)
     notebook.refuse_unknown((BODIES, "schema"))
     files = {
         "ecs-task-def.json": _json(task),
@@ -87,8 +90,9 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         **image.made,
     }
     if front is not None:
-        files["nginx/Dockerfile"] = front_.dockerfile(front, host)
-        files |= {f"{front_.NAME}{path}": text for path, text in front.files.items()}
+        files[f"{front.name}/Dockerfile"] = front_.dockerfile(front, host)
+        files |= {f"{front.name}{path}": text for path, text in front.files.items()}
+        copies |= front.copies
     if chosen.speaks_http:
         files |= {"targets.http": traffic.targets, "synthetic.yaml": traffic.synthetic}
         files |= traffic.files

@@ -31,11 +31,26 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.d/*",
         "/etc/awslogs/*.conf",
     ),
-    "nginx": ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*"),
-    "apache": (
-        "/etc/apache2/apache2.conf", "/etc/apache2/ports.conf", "/etc/apache2/sites-enabled/*",
-        "/etc/httpd/conf/httpd.conf", "/etc/httpd/conf.d/*.conf",
+    "nginx": (
+        "/etc/nginx/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*",
+        "/etc/nginx/snippets/*.conf", "/etc/nginx/default.d/*.conf",
     ),
+    "apache": (
+        "/etc/apache2/apache2.conf", "/etc/apache2/ports.conf", "/etc/apache2/envvars",
+        "/etc/apache2/sites-enabled/*", "/etc/apache2/conf-enabled/*.conf",
+        "/etc/apache2/mods-enabled/*.load", "/etc/apache2/mods-enabled/*.conf",
+        "/etc/httpd/conf/httpd.conf", "/etc/httpd/conf.d/*.conf",
+        "/etc/httpd/conf.modules.d/*.conf",
+    ),
+    "haproxy": (
+        "/etc/haproxy/*.cfg", "/etc/haproxy/conf.d/*.cfg", "/etc/haproxy/errors/*.http",
+        "/etc/haproxy/*.map", "/etc/haproxy/*.lst", "/etc/haproxy/maps/*",
+    ),
+    "php-fpm": (
+        "/etc/php/*/fpm/php-fpm.conf", "/etc/php/*/fpm/pool.d/*.conf", "/etc/php-fpm.conf",
+        "/etc/php-fpm.d/*.conf",
+    ),
+    "uwsgi": ("/etc/uwsgi/*.ini", "/etc/uwsgi/*/*.ini"),
     "logrotate": ("/etc/logrotate.d/*",),
 }  # fmt: skip
 CRON = (

@@ -40,7 +40,7 @@ _PAIRS = frozenset(
 )  # fmt: skip
 _ENDS = ("password", "passwd", "passphrase", "apikey", "secret", "token", "secretkey", "accesskey")
 _NOT_A_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_.-])(?:author|authors|token[_.-]?(?:url|type|ttl|endpoint)|"
+    r"(?i)(?:^|[_.-])(?:author|authors|server[_.-]?tokens|token[_.-]?(?:url|type|ttl|endpoint)|"
     r"pass(?:word)?[_.-]?(?:file|length|policy)|"
     r"(?:secret|token|key|credentials?|auth|password)[_.-]?(?:file|path|dir|name|arn|id|type|"
     r"method|mode|url|host|endpoint|ttl|expiry|timeout|enabled|required))$"

@@ -88,7 +88,9 @@ def read_units(gathered: Gathered) -> tuple[Unit, ...]:
         file = found.get(name) or found.get(template)
         if file is not None:
             units.append(_read(gathered, name, template, file, name in enabled))
-    return tuple(units)
+    # A service is started by its socket, and need not be enabled itself.
+    by_socket = {u.starts for u in units if u.name.endswith(".socket") and u.is_enabled}
+    return tuple(replace(u, is_enabled=True) if u.name in by_socket else u for u in units)
 
 
 def _enabled(gathered: Gathered) -> frozenset[str]:
@@ -163,8 +165,18 @@ def _unit(text: _Text, name: str, files: tuple[str, ...], instance: str) -> Unit
         needs=tuple(dict.fromkeys((*words("Unit", "Requires"), *words("Unit", "Wants"),
                                    *words("Unit", "BindsTo"), *words("Unit", "After")))),
         schedule=schedule,
-        starts=one("Timer", "Unit", name.replace(".timer", ".service") if schedule else ""),
+        starts=_starts(text, name, bool(schedule)),
+        listens=words("Socket", "ListenStream"),
     )  # fmt: skip
+
+
+def _starts(text: _Text, name: str, has_schedule: bool) -> str:
+    stem, _, kind = name.rpartition(".")
+    if kind == "socket":
+        # With Accept=yes there is a service for each connection.
+        is_each = text.last("Socket", "Accept").lower() in ("yes", "true", "on", "1")
+        return text.last("Socket", "Service", "" if is_each else f"{stem}.service")
+    return text.last("Timer", "Unit", f"{stem}.service" if has_schedule else "")
 
 
 def _commands(values: Iterable[str], name: str, instance: str) -> tuple[tuple[str, ...], ...]:
