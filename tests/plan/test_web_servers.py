@@ -268,6 +268,7 @@ def test_kept_it_shares_the_socket_by_a_volume(surveyed: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.region
 @pytest.mark.skipif(shutil.which("apache2", path="/usr/sbin") is None,
                     reason="NOT TRIED: no Apache here (apt-get install apache2)")  # fmt: skip

@@ -53,7 +53,7 @@ def test_these_names_are_secret(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["PASSENGERS", "AUTHOR", "TOKENIZER_THREADS", "PATH", "SECRET_FILE", "monkey", "password_file",
-     "AUTH_METHOD", "KEYBOARD", "compass"],
+     "AUTH_METHOD", "KEYBOARD", "compass", "ServerTokens", "server_tokens"],
 )  # fmt: skip
 def test_these_are_not(name: str) -> None:
     assert not is_secret_name(name)

@@ -24,6 +24,7 @@ from hikkoshi.survey.processes import read_processes, window_of
 from hikkoshi.survey.programs import describe, is_interpreter
 
 _CONTENT = re.compile(r"(?<![\w/])/(?:var/www|srv|data)/[\w./-]+")
+_CONFIGURATION = re.compile(r"\.(?:ini|conf|cfg|toml|ya?ml)$|conf(?:ig)?\.py$")
 _COMMENTED = re.compile(r"^\s*[#;].*$", re.MULTILINE)
 
 
@@ -138,11 +139,12 @@ def content_of(seen: Seen, unit: Unit) -> tuple[tuple[str, ...], dict[str, str]]
 
 
 def _of_programs(seen: Seen) -> tuple[Configuration, ...]:
-    """Below /etc, of applications that a package brought, or named on their command lines."""
+    """Below /etc, of applications that a package brought, or named on their command lines; and what
+    is named there and is a configuration by its name, wherever it lies."""
     patterns = [p for unit, _ in seen.chosen for p in (
         *applications.configuration_patterns(unit, seen.owners.get(unit.files[0])),
         *applications.files_named(unit),
-    ) if p.startswith("/etc/")]  # fmt: skip
+    ) if p.startswith("/etc/") or _CONFIGURATION.search(p)]  # fmt: skip
     known = [p for ps in configurations.KINDS.values() for p in ps]
     gathered = seen.gathered
     return tuple(
