@@ -87,7 +87,10 @@ def assert_nothing_is_left(settings, record):
     assert [name for name in record.cgroups if Path(name).exists()] == []
 
 
-def test_a_region_starts_answers_and_ends(settings):
+def test_a_region_starts_answers_and_ends(settings, tmp_path, monkeypatch):
+    # A user's own queue.py beside hikkoshi.yaml is not the one that Python means.
+    (tmp_path / "queue.py").write_text("raise SystemExit('the wrong queue')")
+    monkeypatch.chdir(tmp_path)
     wanted = settings(payload={"of": "mine"})
     handle = launch(wanted)
     handle.wait_ready(30)

@@ -185,7 +185,7 @@ def launch(settings: LaunchSettings) -> RegionHandle:
         read_end, write_end = os.pipe()
         undo.callback(os.close, write_end)
         process = subprocess.Popen(
-            [sys.executable, "-m", "hikkoshi.region.boot"],
+            [sys.executable, "-P", "-m", "hikkoshi.region.boot"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
