@@ -63,7 +63,7 @@ def test_refused_connections_count_although_no_statistic_has_them(made_run):
 def test_churn_is_a_hint(made_run):
     made_run.trial("steady", 0, 20)
     made_run.requests("steady", 0, 20, 100)
-    database(made_run, 0, 20, 20)  # 0.2 a request, and connections stay level
+    database(made_run, 0, 20, 15)  # 0.15 a request, and connections stay level
     finding = made_run.judge_by(rule)
     assert finding.certainty is Certainty.HINT
     assert "soon closed" in finding.summary
@@ -132,7 +132,9 @@ def sessions(requests=1000, opened=0, lasting=0, samples=0, refused=0):
     ("seen", "expected"),
     [
         (sessions(opened=500), Certainty.FACT),
-        (sessions(opened=499), Certainty.HINT),
+        (sessions(opened=499), Certainty.LIKELY),
+        (sessions(opened=200), Certainty.LIKELY),
+        (sessions(opened=199), Certainty.HINT),
         (sessions(opened=50), Certainty.HINT),
         (sessions(opened=49), None),
         (sessions(opened=90, samples=40), Certainty.HINT),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hikkoshi.evidence.database import Activity, Scan
@@ -113,6 +115,8 @@ def test_all_connections_at_work(crowd, expected):
         ("psycopg_pool.PoolTimeout: couldn't get a connection after 5.00 sec", True),
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached", True),
         ("Error: timeout exceeded when trying to connect", True),
+        ("mysql.connector.errors.PoolError: Failed getting connection; pool exhausted", True),
+        ("SequelizeConnectionAcquireTimeoutError: Operation timeout", True),
         ("connected to the pool", False),
     ],
 )
@@ -123,8 +127,14 @@ def test_the_pools_own_words(made_run, line, is_found):
     assert (certainty(made_run.judge_by(waits_for_the_pool)) is FACT) is is_found
 
 
-def scan(query="SELECT * FROM t WHERE a = $1", live=8000, calls=6, rows=60, scans=6, read=48000):
-    return Scan(query, "public.t", "(t.a = $1)", live, calls, rows, scans, read)
+def scan(
+    query="SELECT * FROM t WHERE a = $1", live=8000, calls=6, rows=60, scans=6, read=48000,
+    condition="(t.a = $1)", kept=None,
+):  # fmt: skip
+    return Scan(query, "public.t", condition, live, calls, rows, scans, read, kept)
+
+
+COUNT = "SELECT count(*) FROM t WHERE a = $1"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +144,11 @@ def scan(query="SELECT * FROM t WHERE a = $1", live=8000, calls=6, rows=60, scan
         (scan(scans=0, read=0), LIKELY),
         (scan(live=999), None),
         (scan(rows=6 * 401), None),
-        (scan(query="SELECT count(*) FROM t WHERE a = $1"), None),
+        (scan(query=COUNT), None),
+        (scan(query=COUNT, kept=20), LIKELY),
+        (scan(query=COUNT, kept=401), None),
+        (scan(query="SELECT * FROM t ORDER BY a LIMIT $1", condition="ORDER BY t.a"), LIKELY),
+        (scan(kept=4000), FACT),  # the planner guesses, the database counts
         (scan(query="SELECT kind, 1 FROM t WHERE a = $1 GROUP BY kind"), None),
         (scan(calls=0, rows=0), None),
     ],
@@ -160,6 +174,21 @@ def test_the_scan_names_the_index(made_run):
     assert "CREATE INDEX CONCURRENTLY ON public.events (account);" in finding.advice[0]
 
 
+def test_a_sort_for_its_first_rows_is_drawn_as_one(made_run):
+    query = "SELECT id FROM events ORDER BY at DESC LIMIT $1"
+    for t, mark, calls in ((0, "m-before", 0), (2, "m-after", 6)):
+        made_run.row("queries", t=t, mark=mark, queryid="9", query=query, calls=calls, rows=calls)
+        made_run.row("table_scans", t=t, mark=mark, table_name="public.events", live_rows=8000)
+    made_run.row(
+        "scan_plans", t=0, queryid="9", query=query, table_name="public.events",
+        filter="ORDER BY events.at DESC", live_rows=8000, kept_rows=8000,
+    )  # fmt: skip
+    (finding,) = made_run.judge_by(scans_a_table_for_a_few_rows)
+    assert finding.certainty is LIKELY
+    assert finding.details == (f"{query}\nORDER BY events.at DESC",)
+    assert "CREATE INDEX CONCURRENTLY ON public.events (at);" in finding.advice[0]
+
+
 @pytest.mark.parametrize(
     ("condition", "columns"),
     [
@@ -167,10 +196,39 @@ def test_the_scan_names_the_index(made_run):
         ("((t.a = $1) AND (t.b > $2))", ("a", "b")),
         ("((t.name)::text = ($1)::text)", ("name",)),
         ("(t.deleted_at IS NULL)", ("deleted_at",)),
+        ("ORDER BY audit.at DESC", ("at",)),
+        ("ORDER BY t.a, t.b DESC NULLS LAST", ("a", "b")),
+        ("ORDER BY people.joined desc", ("joined",)),
+        ("ORDER BY (lower(t.a))", ()),
     ],
 )
 def test_columns_of_a_filter(condition, columns):
     assert scans_a_table_for_a_few_rows.columns_of(condition) == columns
+
+
+POSTGRESQL_WORDS = re.compile(r"psycopg|asyncpg|pg_|node-postgres|= ANY|40P01|25006|idle_in_tr")
+
+
+@pytest.mark.parametrize("engine", ["aurora-mysql", "aurora-postgresql"])
+def test_a_cure_is_told_in_the_words_of_the_database(made_run, engine):
+    sampled(made_run, connections=97)
+    idle(made_run, range(0, 40, 3))
+    blocked(made_run, 4, 100, 9)
+    detail = (
+        "Process 1: UPDATE t SET a = 1 WHERE id = 1\nProcess 2: UPDATE t SET a = 1 WHERE id = 2"
+    )
+    state, words = ("40001", "Deadlock found") if "my" in engine else ("40P01", "deadlock detected")
+    made_run.row("database_log", t=15, sqlstate=state, message=words, detail=detail)
+    said = []
+    for rule in (
+        approaches_the_connection_limit, deadlocks_under_load, holds_locks_long,
+        holds_connections_idle_in_transaction,
+    ):  # fmt: skip
+        finding = made_run.judge_by(rule, database=engine, maximum_tasks="2")
+        assert finding, rule.NAME
+        said += finding.advice
+    assert bool(POSTGRESQL_WORDS.search(" ".join(said))) is ("my" not in engine)
+    assert ("innodb_lock_wait_timeout" in " ".join(said)) is ("my" in engine)
 
 
 def blocked(run, t, waiter, holder):

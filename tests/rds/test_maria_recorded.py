@@ -149,10 +149,15 @@ def test_a_scan_is_planned_and_counted(single: MariaHouse) -> None:
         run(connection, "ANALYZE TABLE scanned, served")
         for table in ("scanned s", "served s"):
             run(connection, f"SELECT s.n FROM {table} WHERE s.k = 7")
+            run(connection, f"SELECT s.n FROM {table} ORDER BY s.k DESC LIMIT 3")
+            run(connection, f"SELECT s.n + 1 FROM {table} WHERE s.n > 0 ORDER BY s.k")
+        run(connection, "SELECT s.n FROM scanned s ORDER BY s.k")
         single.run(single.service.mark("scans"))
         plans = [row for row in single.rows.of("scan_plans") if "`n` FROM" in row["query"]]
         assert {row["table_name"] for row in plans} == {"genba.scanned"}
-        assert "s.k = 7" in plans[0]["filter"] and plans[0]["live_rows"] >= 4000
+        by_filter = {row["filter"]: row for row in plans}
+        assert set(by_filter) == {"s.k = 7", "ORDER BY s.k desc"}
+        assert by_filter["s.k = 7"]["live_rows"] >= 4000
         run(connection, "SELECT s.n FROM scanned s WHERE s.k = 8")
         single.run(single.service.mark("again"))
     rows = {

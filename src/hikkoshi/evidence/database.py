@@ -44,8 +44,9 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A statement whose plan reads a whole table with a filter, and what was counted of both
-    between the first mark and the last."""
+    """A statement whose plan reads a whole table under a condition ("ORDER BY …" where it wants the
+    first rows only), and what was counted of both between the first mark and the last. kept_rows:
+    what the planner expects to pass the condition; None where it does not say."""
 
     query: str
     table: str
@@ -55,6 +56,7 @@ class Scan:
     rows: int
     scans: int
     scanned_rows: int
+    kept_rows: int | None = None
 
 
 def sessions(store: EvidenceStore, window: Window) -> list[Session]:
@@ -149,7 +151,7 @@ def scans(store: EvidenceStore) -> list[Scan]:
                any_value(CAST(CASE WHEN e.t > b.t THEN e.rows_last
                     ELSE e.rows_last - e.rows_first END AS BIGINT)),
                coalesce(any_value(CAST(r.scans AS BIGINT)), 0),
-               coalesce(any_value(CAST(r.scanned AS BIGINT)), 0) AS scanned
+               coalesce(any_value(CAST(r.scanned AS BIGINT)), 0) AS scanned, max(p.kept_rows)
         FROM scan_plans p JOIN ends e USING (queryid) CROSS JOIN born b
         LEFT JOIN read r USING (table_name)
         GROUP BY p.query, p.table_name HAVING calls > 0

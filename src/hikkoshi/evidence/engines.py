@@ -16,6 +16,7 @@ class Engine:
     where `is_shared`, since the state tells of other things as well. reserved: connections of
     max_connections that no application gets."""
 
+    name: Literal["postgresql", "mysql"]
     deadlocks: str
     scanned: str
     reserved: int
@@ -26,6 +27,7 @@ class Engine:
 
 
 POSTGRESQL = Engine(
+    name="postgresql",
     deadlocks="pg_stat_database.deadlocks",
     scanned="rows read by sequential scans (pg_stat_user_tables)",
     # PostgreSQL's default superuser_reserved_connections.
@@ -41,6 +43,7 @@ POSTGRESQL = Engine(
 )
 
 MYSQL = Engine(
+    name="mysql",
     deadlocks="Innodb_deadlocks",
     scanned="rows read without an index (table_io_waits_summary_by_index_usage)",
     # MySQL and MariaDB have one beside max_connections for the superuser.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SETTLING_S = 3.0
 """Own cut. So long after its start a task imports, compiles and fills its pools: what it uses then
@@ -139,7 +139,7 @@ TABLES: dict[str, dict[str, str]] = {
         "index_scans": "BIGINT",
         "live_rows": "BIGINT",
     },
-    # A sequential scan with a filter in the plan of one of the application's statements.
+    # A sequential scan for some of its rows in the plan of one of the application's statements.
     "scan_plans": {
         "t": "DOUBLE",
         "queryid": "VARCHAR",
@@ -147,6 +147,7 @@ TABLES: dict[str, dict[str, str]] = {
         "table_name": "VARCHAR",
         "filter": "VARCHAR",
         "live_rows": "BIGINT",
+        "kept_rows": "BIGINT",
     },
     # One container at t. cpu_s, throttled_s, periods and throttled_periods are cumulative.
     "usage": {

@@ -88,7 +88,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         f"{worst.usable} connections that the database has for it"
         + (f"; {worst.refused} were refused already." if worst.refused else "."),
         tuple(numbers),
-        _advice(worst),
+        _advice(worst, engine_of(evidence).name),
     )
 
 
@@ -103,13 +103,25 @@ def _sum(evidence: EvidenceStore, window: Window, limit: int | None) -> Sum | No
     return Sum(window, peak, tasks, most, limit, len(refused), reserved)
 
 
-def _advice(worst: Sum) -> tuple[str, ...]:
+_RAISE = {
+    "postgresql": (
+        "Or raise max_connections in the cluster's parameter group (each connection costs memory: "
+        "about 10 MB), or put RDS Proxy between."
+    ),
+    "mysql": (
+        "Or raise max_connections in the parameter group (Aurora MySQL derives it from the "
+        "instance's memory; each connection has buffers of its own: sort_buffer_size, "
+        "join_buffer_size, tmp_table_size), or put RDS Proxy between."
+    ),
+}
+
+
+def _advice(worst: Sum, engine: str) -> tuple[str, ...]:
     fits = max(1, int(HINT_SHARE * worst.usable) // max(worst.most_tasks, worst.tasks))
     return (
         f"Set the pool's maximum to at most {fits} a task in all its processes: {fits} × "
         f"{max(worst.most_tasks, worst.tasks)} tasks stays under {HINT_SHARE:.0%} of "
         f"{worst.usable}.",
-        "Or raise max_connections in the cluster's parameter group (each connection costs "
-        "memory: of PostgreSQL about 10 MB), or put RDS Proxy between.",
+        _RAISE[engine],
         "Or lower deploymentConfiguration.maximumPercent, so that fewer tasks run at once.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hikkoshi.evidence import occasions, queries
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured, service_of
@@ -16,7 +17,7 @@ APPLIES = Applies((Need.DATABASE, Need.READER, Need.LOAD), ("failover",), since=
 # The cluster endpoint's TTL at Aurora is 5 s; a second more for a question on its way.
 TTL_S = 5.0
 SLACK_S = 1.0
-# SQLSTATE 25006: a write that reached what is a reader now.
+# Writes that reached what is a reader now.
 FACT_WRITES = 3
 LIKELY_SESSIONS = 3
 
@@ -63,6 +64,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     level = certainty_of(len(writes), opened, len(asked))
     if level is None:
         return None
+    engine = engine_of(evidence)
+    refused = _REFUSED[engine.name]
     return Finding(
         NAME,
         level,
@@ -71,7 +74,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         f"the name had moved to {new}: the old address was kept.",
         (
             measured(
-                "writes refused by the old writer (SQLSTATE 25006) past the name's TTL",
+                f"writes refused by the old writer ({refused}) past the name's TTL",
                 len(writes),
                 f"{FACT_WRITES} is a fact, with a session opened there or no question for the name",
                 past,
@@ -94,11 +97,24 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
             "socket.gethostbyname at start, no IP address in the configuration.",
             "Turn caches of names down: Java networkaddress.cache.ttl=5; Node has none unless "
             "cacheable-lookup is added; in Python and Go only what you wrote yourself.",
-            "target_session_attrs=read-write (libpq, psycopg, pgx) refuses a reader, asks again; "
-            "or put RDS Proxy between, whose address stays.",
+            _REFUSE_A_READER[engine.name],
         ),
         tuple(row.statement for row in writes[:2] if row.statement),
     )
+
+
+_REFUSED = {"postgresql": "SQLSTATE 25006", "mysql": "error 1290, --read-only"}
+_REFUSE_A_READER = {
+    "postgresql": (
+        "target_session_attrs=read-write (libpq, psycopg, pgx) refuses a reader, asks again; "
+        "or put RDS Proxy between, whose address stays."
+    ),
+    "mysql": (
+        "rejectReadOnly=true in go-sql-driver's DSN leaves a reader and asks again, and so do "
+        "AWS's advanced drivers; elsewhere throw the connection away on error 1290; or put RDS "
+        "Proxy between, whose address stays."
+    ),
+}
 
 
 def _opened(evidence: EvidenceStore, instance: str, window: Window) -> int:

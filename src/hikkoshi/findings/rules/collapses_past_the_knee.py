@@ -92,7 +92,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
             "Retry-After: gunicorn --workers × --threads with a short backlog, golang.org/x/sync/"
             "semaphore, p-limit in Node.",
             "Let work end that nobody waits for any more: deadlines from the request down to the "
-            "query (statement_timeout, context.WithTimeout, AbortSignal.timeout).",
+            "query (statement_timeout, MySQL's max_execution_time, context.WithTimeout, "
+            "AbortSignal.timeout).",
             "Let target tracking add tasks before the knee: its target at 60–70 % of the rate at "
             "which a task broke.",
         ),

@@ -22,6 +22,7 @@ APPLIES = Applies((Need.DATABASE,), UNDER_LOAD)
 FACT_DEADLOCKS = 1
 SHOWN = 3
 
+_OF_MANY = {"postgresql": "= ANY($1)", "mysql": "IN (…)"}
 _TABLE = re.compile(
     r'\b(?:UPDATE(?:\s+ONLY)?|FROM|INTO|LOCK(?:\s+TABLE)?)\s+([\w."]+)', re.IGNORECASE
 )
@@ -97,7 +98,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         f"Transactions waited for each other in a circle {times}; the database broke each circle "
         "by failing one of them.",
         tuple(numbers),
-        (*_orders(logged), *_ADVICE),
+        (*_orders(logged, engine.name), *_ADVICE[engine.name]),
         _details(logged),
     )
 
@@ -108,7 +109,7 @@ def table_of(statement: str) -> str | None:
     return found[1] if found else None
 
 
-def order_to_take(statements: Sequence[str]) -> str | None:
+def order_to_take(statements: Sequence[str], engine: str = "postgresql") -> str | None:
     """What each transaction took and then wanted, and one order for all; None where the statements
     do not tell. Each waits with its statement for what the next one holds: so the one that waits
     in A holds something in the table in which the other waits."""
@@ -119,8 +120,8 @@ def order_to_take(statements: Sequence[str]) -> str | None:
     if len(names) == 1:
         return (
             f"Both take rows of {names[0]}, in different orders. Lock them first, in the order of "
-            f"the primary key, in every transaction: SELECT 1 FROM {names[0]} WHERE id = ANY($1) "
-            "ORDER BY id FOR UPDATE."
+            f"the primary key, in every transaction: SELECT 1 FROM {names[0]} WHERE id "
+            f"{_OF_MANY[engine]} ORDER BY id FOR UPDATE."
         )
     taken = "; ".join(
         f"one took {tables[(place + 1) % len(tables)]} and then wanted {table}"
@@ -129,10 +130,10 @@ def order_to_take(statements: Sequence[str]) -> str | None:
     return f"{taken}. Take them in one order in every transaction: {' → '.join(names)}."
 
 
-def _orders(logged: Sequence[DatabaseLogRow]) -> tuple[str, ...]:
+def _orders(logged: Sequence[DatabaseLogRow], engine: str) -> tuple[str, ...]:
     found: list[str] = []
     for row in logged:
-        order = order_to_take([text for _, text in statements_of(row.detail)])
+        order = order_to_take([text for _, text in statements_of(row.detail)], engine)
         if order and order not in found:
             found.append(order)
     return tuple(found[:SHOWN])
@@ -171,11 +172,23 @@ def _details(logged: Sequence[DatabaseLogRow]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-_ADVICE = (
-    "Take locks in one order everywhere: sort the rows by primary key before updating them, or "
-    "lock them first with SELECT … WHERE id = ANY(…) ORDER BY id FOR UPDATE.",
-    "Keep transactions short: no calls to other services between the first lock and COMMIT.",
-    "Retry the whole transaction, with a small random delay, when it fails with SQLSTATE 40P01 "
-    "(PostgreSQL; psycopg.errors.DeadlockDetected) or error 1213 (MySQL); retrying the one "
-    "statement is not enough.",
-)
+_SHORT = "Keep transactions short: no calls to other services between the first lock and COMMIT."
+_ADVICE = {
+    "postgresql": (
+        "Take locks in one order everywhere: sort the rows by primary key before updating them, or "
+        "lock them first with SELECT … WHERE id = ANY(…) ORDER BY id FOR UPDATE.",
+        _SHORT,
+        "Retry the whole transaction, with a small random delay, when it fails with SQLSTATE 40P01 "
+        "(psycopg.errors.DeadlockDetected); retrying the one statement is not enough.",
+    ),
+    "mysql": (
+        "Take locks in one order everywhere: sort the rows by primary key before updating them, or "
+        "lock them first with SELECT … WHERE id IN (…) ORDER BY id FOR UPDATE.",
+        f"{_SHORT} An UPDATE or DELETE without an index locks every row that it reads, and the "
+        "gaps between them under REPEATABLE READ: index its WHERE, or use READ COMMITTED.",
+        "Retry the whole transaction, with a small random delay, when it fails with error 1213 "
+        "(SQLSTATE 40001): InnoDB has rolled all of it back.",
+        "SHOW ENGINE INNODB STATUS shows the latest deadlock; innodb_print_all_deadlocks = 1 in "
+        "the parameter group writes each one to the error log.",
+    ),
+}

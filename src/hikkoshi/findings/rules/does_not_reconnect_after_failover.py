@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hikkoshi.evidence import occasions
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.occasions import Answer
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
@@ -90,7 +91,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
                 trial,
             ),
         ),
-        _ADVICE,
+        _ADVICE[engine_of(evidence).name],
     )
 
 
@@ -106,12 +107,26 @@ def _of_a_short_trial(
     return NotJudged(NAME, f"the load ended within {SETTLE_S:g} s of the new writer's answer")
 
 
-_ADVICE = (
-    "Throw a connection away when it breaks, and take another: psycopg_pool "
-    "check=ConnectionPool.check_connection; SQLAlchemy pool_pre_ping=True; database/sql does it on "
-    "driver.ErrBadConn; node-postgres: pool.on('error'), and a Pool, not one Client.",
-    "Give connections a maximum lifetime (max_lifetime, SetConnMaxLifetime, maxLifetimeSeconds: "
-    "5 minutes), and connect_timeout=2–5 s with TCP keepalives.",
-    "Ask for the writer: target_session_attrs=read-write. Retry a transaction once when its "
-    "connection broke (SQLSTATE 57P01, 08006, 25006).",
-)
+_ADVICE = {
+    "postgresql": (
+        "Throw a connection away when it breaks, and take another: psycopg_pool "
+        "check=ConnectionPool.check_connection; SQLAlchemy pool_pre_ping=True; Django "
+        "CONN_HEALTH_CHECKS; database/sql does it on driver.ErrBadConn; node-postgres: "
+        "pool.on('error'), and a Pool, not one Client.",
+        "Give connections a maximum lifetime (max_lifetime, SetConnMaxLifetime, "
+        "maxLifetimeSeconds: 5 minutes), and connect_timeout=2–5 s with TCP keepalives.",
+        "Ask for the writer: target_session_attrs=read-write. Retry a transaction once when its "
+        "connection broke (SQLSTATE 57P01, 08006, 25006).",
+    ),
+    "mysql": (
+        "Throw a connection away when it breaks, and take another: SQLAlchemy pool_pre_ping=True; "
+        "Django CONN_HEALTH_CHECKS; PyMySQL ping(reconnect=True) before use; database/sql does it "
+        "on driver.ErrBadConn; mysql2: a pool, not one connection.",
+        "Give connections a maximum lifetime (pool_recycle, SetConnMaxLifetime: 5 minutes), and a "
+        "connect timeout of 2–5 s (connect_timeout, connectTimeout, timeout in Go's DSN) and a "
+        "read timeout.",
+        "Throw it away, too, when it is a reader now: error 1290 (--read-only) or 1836; in Go "
+        "rejectReadOnly=true in the DSN does it; AWS's advanced drivers follow the writer. Retry a "
+        "transaction once when its connection broke (2006, 2013, 1290).",
+    ),
+}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hikkoshi.evidence import database, occasions
 from hikkoshi.evidence.database import Activity, Session
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured, service_of
@@ -100,7 +101,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         f"Sessions wait idle inside a transaction, up to {worst.longest.state_age_s:.1f} s: each "
         "holds a connection and its locks for nothing.",
         numbers,
-        _ADVICE,
+        (*_ADVICE, _END_IT[engine_of(evidence).name]),
         (f"the last statement of the longest: {worst.longest.query}",),
     )
 
@@ -114,6 +115,16 @@ _ADVICE = (
     "Give the connection back as soon as its last statement is done: with pool.connection() around "
     "the statements alone, defer tx.Rollback() and tx.Commit() at once, client.release() in "
     "finally.",
-    "Set idle_in_transaction_session_timeout (10s) in the cluster's parameter group: it ends what "
-    "is forgotten.",
 )
+_END_IT = {
+    "postgresql": (
+        "Set idle_in_transaction_session_timeout (10s) in the cluster's parameter group: it ends "
+        "what is forgotten."
+    ),
+    "mysql": (
+        "Aurora MySQL has no limit for an idle transaction: wait_timeout (28800 s by default) ends "
+        "an idle session, and its transaction with it, so set it to some minutes and let the pool "
+        "recycle sooner (MariaDB has idle_transaction_timeout). Find what is open now with "
+        "SELECT * FROM information_schema.innodb_trx ORDER BY trx_started."
+    ),
+}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hikkoshi.evidence import database, queries
 from hikkoshi.evidence.database import Session
+from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.queries import DatabaseLogRow
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
@@ -127,7 +128,7 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
                 worst.window,
             ),
         ),
-        _ADVICE,
+        (*_ADVICE, _LET_IT_END[engine_of(evidence).name]),
         (worst.tree,) if worst.tree else (),
     )
 
@@ -137,5 +138,15 @@ _ADVICE = (
     "many rows, no waiting for a user between its first write and COMMIT.",
     "Update a counter or a parent row last, just before COMMIT, or keep it in a table of its own "
     "and add it up; a queue takes FOR UPDATE SKIP LOCKED.",
-    "Let waiting end: SET lock_timeout = '2s', and change tables with lock_timeout and retries.",
 )
+_LET_IT_END = {
+    "postgresql": (
+        "Let waiting end: SET lock_timeout = '2s', and change tables with lock_timeout and retries."
+    ),
+    "mysql": (
+        "Let waiting end: innodb_lock_wait_timeout is 50 s by default; set 2–5 s, and roll the "
+        "whole transaction back on error 1205, which undoes one statement alone. Change tables "
+        "with lock_wait_timeout and retries. sys.innodb_lock_waits and SHOW ENGINE INNODB STATUS "
+        "show who waits for whom; an UPDATE without an index locks every row that it reads."
+    ),
+}

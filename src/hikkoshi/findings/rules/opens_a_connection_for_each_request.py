@@ -21,6 +21,8 @@ APPLIES = Applies((Need.DATABASE, Need.LOAD), PLANNED)
 # facts/observability.md, own cuts: with a pool 300 requests opened 4 sessions, without one 300.
 FACT_PER_REQUEST = 0.5
 CHURN_PER_REQUEST = 0.05
+# Own cut: so much churn is one endpoint of several without a pool, or a pool that keeps too few.
+LIKELY_PER_REQUEST = 0.2
 # Own cuts: fewer requests, or fewer sessions, than these are the noise of a start.
 LEAST_REQUESTS = 20
 LEAST_CHURN = 20
@@ -86,7 +88,8 @@ def certainty_of(seen: Sessions) -> Certainty | None:
     if seen.attempts / seen.requests >= FACT_PER_REQUEST:
         return Certainty.FACT
     if seen.churned >= LEAST_CHURN and seen.churned / seen.requests >= CHURN_PER_REQUEST:
-        return Certainty.HINT
+        is_much = seen.churned / seen.requests >= LIKELY_PER_REQUEST
+        return Certainty.LIKELY if is_much else Certainty.HINT
     return None
 
 
@@ -126,7 +129,8 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
             "database sessions per request",
             f"{ratio:.2f} ({counted} sessions, {seen.requests} answered, in {window.name}; "
             f"up to {seen.samples} more left out as the region's own sampling)",
-            f"{FACT_PER_REQUEST} is a fact, {CHURN_PER_REQUEST} is churn",
+            f"{FACT_PER_REQUEST} is a fact, {LIKELY_PER_REQUEST} is likely, {CHURN_PER_REQUEST} "
+            "a hint",
             window.t_start,
             window.t_end,
         )
@@ -137,7 +141,8 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
         f"{subject} {verb} {counted} database sessions for {seen.requests} answered requests "
         f"({ratio:.2f} per request)."
     )
-    return Finding(NAME, level, subject, summary, tuple(numbers), _ADVICE)
+    advice = (_POOLS[engine_of(evidence).name], *_ADVICE)
+    return Finding(NAME, level, subject, summary, tuple(numbers), advice)
 
 
 def _limits(evidence: EvidenceStore, seen: Sessions) -> list[Evidence]:
@@ -183,10 +188,23 @@ def _limits(evidence: EvidenceStore, seen: Sessions) -> list[Evidence]:
     return rows
 
 
+_POOLS = {
+    "postgresql": (
+        "Open a pool once when the process starts and borrow from it: psycopg_pool.ConnectionPool("
+        "min_size, max_size, max_idle, max_lifetime), asyncpg.create_pool, SQLAlchemy's QueuePool "
+        "(not NullPool), Django's CONN_MAX_AGE or OPTIONS pool, Go's SetMaxOpenConns, "
+        "SetMaxIdleConns and SetConnMaxLifetime on one sql.DB, node-postgres's "
+        "Pool({max, idleTimeoutMillis, maxLifetimeSeconds})."
+    ),
+    "mysql": (
+        "Open a pool once when the process starts and borrow from it: SQLAlchemy's QueuePool over "
+        "PyMySQL or mysqlclient (pool_size, max_overflow, pool_recycle, not NullPool), Django's "
+        "CONN_MAX_AGE, Go's SetMaxOpenConns, SetMaxIdleConns and SetConnMaxLifetime on one sql.DB, "
+        "mysql2's createPool({connectionLimit, maxIdle, idleTimeout}). Let it recycle before the "
+        "server's wait_timeout ends an idle connection."
+    ),
+}
 _ADVICE = (
-    "Open a pool once when the process starts and borrow from it: psycopg_pool.ConnectionPool("
-    "min_size, max_size, max_idle, max_lifetime), Go's SetMaxOpenConns, SetMaxIdleConns and "
-    "SetConnMaxLifetime, node-postgres's Pool({max, idleTimeoutMillis, maxLifetimeSeconds}).",
     "In Go, set SetMaxIdleConns as high as SetMaxOpenConns: its default of 2 closes the rest "
     "after each burst.",
     "Choose the pool's maximum so that maximum × tasks at once (deploymentConfiguration."

@@ -35,7 +35,9 @@ _NOT_A_QUERY = re.compile(
     r"^\s*(?:/\*.*?\*/\s*)*(?:"
     r"(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|set|reset|show|"
     r"discard|deallocate|prepare\s+transaction|listen|unlisten|close|fetch|declare)\b"
-    r"|select\s+(?:\$?\d+|\?|version\s*\(\s*\)|current_\w+|pg_catalog\.version\s*\(\s*\))\s*;?\s*$"
+    r"|select\s+(?:\$?\d+|\?|@@.*|(?:version|now|database|connection_id|current_\w+)"
+    r"\s*(?:\(\s*\))?|pg_advisory_unlock_all\s*\(\s*\)|(?:pg_catalog\.)?set_config\s*\(.*)"
+    r"(?:\s+(?:as\s+)?[`\"]?\w+[`\"]?)?\s*;?\s*$"
     r"|select\s*;?\s*$|--\s*ping\b)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -241,8 +243,8 @@ def _from_spans(endpoint: str, groups: list[RepeatedSpans]) -> Finding:
 
 
 _ADVICE = (
-    "Fetch the children of all rows at once: a JOIN, or one query with WHERE parent_id = ANY($1) "
-    "and a dictionary by parent.",
+    "Fetch the children of all rows at once: a JOIN, or one query with WHERE parent_id IN (…) "
+    "(PostgreSQL: = ANY($1)) and a dictionary by parent.",
     "With an ORM, load eagerly: Django select_related/prefetch_related, SQLAlchemy selectinload/"
     "joinedload, GORM Preload, Prisma include, ActiveRecord includes.",
     "Keep it repaired by a test that counts the statements of the endpoint with 1 and with 20 "

@@ -19,12 +19,14 @@ TITLE = "Requests wait for a connection of the pool"
 APPLIES = Applies((Need.DATABASE, Need.LOAD), PLANNED)
 
 # What pools say when no connection came in time: SQLAlchemy, psycopg_pool, psycopg2, node-postgres,
-# HikariCP, Prisma, Sequelize/tarn, GORM and pgx with a deadline.
+# HikariCP, Prisma, Sequelize/tarn, GORM and pgx with a deadline, mysql-connector, mysql2.
 WORDS = (
     r"(?i)QueuePool limit|couldn't get a connection after|PoolTimeout|connection pool exhausted|"
     r"timeout exceeded when trying to connect|Connection is not available, request timed out|"
     r"Timed out fetching a new connection from the connection pool|"
-    r"ResourceRequest timed out|TimeoutError: Knex|acquiring a connection"
+    r"ResourceRequest timed out|TimeoutError: Knex|acquiring a connection|"
+    r"ConnectionAcquireTimeoutError|Failed getting connection; pool exhausted|"
+    r"No connections available\.|Queue limit reached"
 )
 # Own cuts for what is seen from outside.
 BUSY_SHARE = 0.95

@@ -46,6 +46,9 @@ WHERE h.DIGEST IS NOT NULL AND h.CURRENT_SCHEMA NOT IN ({_SYSTEM})
 GROUP BY h.DIGEST, h.CURRENT_SCHEMA
 """
 
+ORDER_BY = "ORDER BY "
+
+_LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
 _EXPLAINABLE = re.compile(r"\s*(?:select|update|delete|with)\b", re.IGNORECASE)
 
 
@@ -102,7 +105,10 @@ def _rows_of_plan(
     digest: str, text: str, plan: Any, schema: str, rewritten: str, live: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     found = []
+    is_limited = bool(_LIMIT.search(rewritten))
     for alias, condition in scans_in(plan):
+        if condition.startswith(ORDER_BY) and not is_limited:
+            continue
         table = table_of(alias, schema, rewritten)
         if live.get(table, 0) >= LEAST_ROWS:
             found.append({
@@ -112,19 +118,23 @@ def _rows_of_plan(
     return found
 
 
-def scans_in(plan: Any) -> Iterator[tuple[str, str]]:
+def scans_in(plan: Any, sort_key: str = "") -> Iterator[tuple[str, str]]:
     """(name or alias of a table, condition) for each table, or index, that a plan of FORMAT=JSON
-    reads from end to end under a condition."""
+    reads from end to end under a condition; without one "ORDER BY …" where it is sorted."""
     if isinstance(plan, list):
         for part in plan:
             yield from scans_in(part)
     elif isinstance(plan, dict):
-        condition = plan.get("attached_condition")
-        if condition and plan.get("access_type") in ("ALL", "index") and "table_name" in plan:
-            yield str(plan["table_name"]), str(condition)
-        for inner in plan.values():
+        if plan.get("access_type") in ("ALL", "index") and "table_name" in plan:
+            condition = plan.get("attached_condition")
+            if condition:
+                yield str(plan["table_name"]), str(condition)
+            elif sort_key and plan["access_type"] == "ALL":
+                yield str(plan["table_name"]), ORDER_BY + sort_key
+        inner_key = str(plan.get("sort_key") or "")
+        for name, inner in plan.items():
             if isinstance(inner, (dict, list)):
-                yield from scans_in(inner)
+                yield from scans_in(inner, inner_key if name == "table" else "")
 
 
 def table_of(alias: str, schema: str, rewritten: str) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
@@ -43,6 +43,11 @@ JOIN pg_roles r ON r.oid = s.userid JOIN pg_database d ON d.oid = s.dbid
 WHERE d.datname = %s AND r.rolname NOT IN ('{ADMIN}', '{REPLICATION}') AND s.queryid IS NOT NULL
 """
 
+SELECTIVE_SHARE = 0.05
+"""Own cut: a LIMIT soon ends a scan of which more rows than this pass."""
+
+_SORTS = ("Sort", "Incremental Sort")
+_ROW_BY_ROW = frozenset({"Gather", "Nested Loop", "Append", "Result", "LockRows", "Subquery Scan"})
 _EXPLAINABLE = re.compile(r"\s*(?:select|update|delete|with)\b", re.IGNORECASE)
 
 
@@ -101,21 +106,60 @@ def _rows_of_plan(
     document = answer[0] if answer else []
     plan = json.loads(document) if isinstance(document, str) else document
     return [
-        {"queryid": queryid, "query": text, "table_name": table, "filter": condition,
-         "live_rows": live[table]}
-        for table, condition in scans_in(plan)
-        if live.get(table, 0) >= LEAST_ROWS
+        {"queryid": queryid, "query": text, "table_name": one.table, "filter": one.condition,
+         "live_rows": live[one.table], "kept_rows": one.kept_rows}
+        for one in scans_in(plan)
+        if live.get(one.table, 0) >= LEAST_ROWS
+        and not (one.may_stop and one.kept_rows > SELECTIVE_SHARE * live[one.table])
     ]  # fmt: skip
 
 
-def scans_in(plan: Any) -> Iterator[tuple[str, str]]:
-    """(schema.table, filter) of each sequential scan with a filter in a plan of FORMAT JSON."""
+class PlannedScan(NamedTuple):
+    """condition: the filter; without one "ORDER BY …" of a sort of which only the first rows are
+    wanted. kept_rows: as many rows as the planner expects to pass. may_stop: a LIMIT ends the scan
+    when it has enough."""
+
+    table: str
+    condition: str
+    kept_rows: int
+    may_stop: bool
+
+
+def scans_in(plan: Any, above: tuple[dict[str, Any], ...] = ()) -> Iterator[PlannedScan]:
+    """Each sequential scan in a plan of FORMAT JSON that is made for some of its rows."""
     if isinstance(plan, list):
         for part in plan:
-            yield from scans_in(part)
+            yield from scans_in(part, above)
     elif isinstance(plan, dict):
-        if plan.get("Node Type") == "Seq Scan" and plan.get("Filter"):
-            yield f"{plan.get('Schema', 'public')}.{plan.get('Relation Name')}", str(plan["Filter"])
-        for inner in (plan.get("Plan"), plan.get("Plans")):
-            if inner:
-                yield from scans_in(inner)
+        if plan.get("Node Type") == "Seq Scan":
+            sort = next((one for one in above if one.get("Node Type") in _SORTS), None)
+            condition = plan.get("Filter") or _first_rows(sort, above)
+            if condition:
+                table = f"{plan.get('Schema', 'public')}.{plan.get('Relation Name')}"
+                kept, may_stop = int(plan.get("Plan Rows", 0)), _may_stop(above)
+                yield PlannedScan(table, str(condition), kept, may_stop)
+        if plan.get("Plan"):
+            yield from scans_in(plan["Plan"], above)
+        if plan.get("Plans"):
+            yield from scans_in(plan["Plans"], (plan, *above))
+
+
+def _first_rows(sort: dict[str, Any] | None, above: tuple[dict[str, Any], ...]) -> str | None:
+    """ "ORDER BY …" where there is nothing but a sort of the table between it and a LIMIT."""
+    names = [one.get("Node Type") for one in above]
+    if sort is None or "Limit" not in names:
+        return None
+    between = {*names[: names.index("Limit")]}
+    if not between <= {*_SORTS, "Gather Merge"}:
+        return None
+    return f"ORDER BY {', '.join(map(str, sort.get('Sort Key', ())))}"
+
+
+def _may_stop(above: tuple[dict[str, Any], ...]) -> bool:
+    """Whether the nearest LIMIT is fed row by row: nothing beneath it needs them all first."""
+    for node in above:
+        if node.get("Node Type") == "Limit":
+            return True
+        if node.get("Node Type") not in _ROW_BY_ROW:
+            return False
+    return False
