@@ -174,6 +174,34 @@ def test_the_scan_names_the_index(made_run):
     assert "CREATE INDEX CONCURRENTLY ON public.events (account);" in finding.advice[0]
 
 
+def test_the_surest_scan_of_a_table_comes_first(made_run):
+    asked = {
+        "1": ("SELECT id FROM events ORDER BY at DESC LIMIT $1", "ORDER BY events.at DESC"),
+        "2": ("SELECT id FROM events WHERE account = $1", "(events.account = $1)"),
+    }
+    for t, mark, calls in ((0, "m-before", 0), (2, "m-after", 6)):
+        made_run.row(
+            "table_scans", t=t, mark=mark, table_name="public.events", instance="a",
+            seq_scans=calls * 2, seq_rows=calls * 16000, live_rows=8000,
+        )  # fmt: skip
+        for queryid, (query, _) in asked.items():
+            made_run.row(
+                "queries", t=t, mark=mark, queryid=queryid, query=query, calls=calls, rows=calls
+            )
+    for queryid, (query, condition) in asked.items():
+        made_run.row(
+            "scan_plans", t=0, queryid=queryid, query=query, table_name="public.events",
+            filter=condition, live_rows=8000, kept_rows=20,
+        )  # fmt: skip
+    (finding,) = made_run.judge_by(scans_a_table_for_a_few_rows)
+    assert finding.certainty is FACT
+    assert "events.account = $1" in finding.summary
+    assert finding.advice[0].startswith(
+        "CREATE INDEX CONCURRENTLY ON public.events (account); "
+        "CREATE INDEX CONCURRENTLY ON public.events (at); "
+    )
+
+
 def test_a_sort_for_its_first_rows_is_drawn_as_one(made_run):
     query = "SELECT id FROM events ORDER BY at DESC LIMIT $1"
     for t, mark, calls in ((0, "m-before", 0), (2, "m-after", 6)):

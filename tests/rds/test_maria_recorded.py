@@ -150,6 +150,7 @@ def test_a_scan_is_planned_and_counted(single: MariaHouse) -> None:
         for table in ("scanned s", "served s"):
             run(connection, f"SELECT s.n FROM {table} WHERE s.k = 7")
             run(connection, f"SELECT s.n FROM {table} ORDER BY s.k DESC LIMIT 3")
+            run(connection, f"SELECT s.n FROM {table} WHERE s.n > 0 LIMIT 2")  # it soon ends
             run(connection, f"SELECT s.n + 1 FROM {table} WHERE s.n > 0 ORDER BY s.k")
         run(connection, "SELECT s.n FROM scanned s ORDER BY s.k")
         single.run(single.service.mark("scans"))

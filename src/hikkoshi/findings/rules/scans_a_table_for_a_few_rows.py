@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from hikkoshi.evidence import database
 from hikkoshi.evidence.database import Scan
@@ -72,7 +73,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
 
 
 def _finding(table: str, found: list[tuple[Certainty, Scan]], engine: Engine) -> Finding:
-    worst = max((scan for _, scan in found), key=lambda scan: scan.calls)
+    found = sorted(found, key=lambda pair: (list(Certainty).index(pair[0]), -pair[1].calls))
+    worst = found[0][1]
     numbers = [
         measured(
             "rows that a call needs, of the rows that it reads",
@@ -96,7 +98,7 @@ def _finding(table: str, found: list[tuple[Certainty, Scan]], engine: Engine) ->
         f"{table} ({worst.live_rows} rows) is read whole for {_rows_needed(worst)}: "
         f"no index serves {worst.condition}. The cost grows with the table.",
         tuple(numbers),
-        _advice(table, worst, engine),
+        _advice(table, [scan for _, scan in found], engine),
         tuple(
             f"{scan.query}\n" + (scan.condition if is_sort(scan) else f"filter: {scan.condition}")
             for _, scan in found
@@ -129,17 +131,17 @@ def columns_of(condition: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _advice(table: str, scan: Scan, engine: Engine) -> tuple[str, ...]:
-    columns = columns_of(scan.condition)
-    index = (
+def _advice(table: str, scans: Sequence[Scan], engine: Engine) -> tuple[str, ...]:
+    """One index for each set of columns, those of the surest first."""
+    wanted = dict.fromkeys(columns_of(scan.condition) for scan in scans)
+    indexes = [
         engine.index.format(table=table, columns=", ".join(columns), name="_".join(columns))
+        for columns in wanted
         if columns
-        else f"Index the columns of {table} that the filter compares."
-    )
-    return (
-        f"{index} {engine.index_note}",
-        *_LOOK[engine.name],
-    )
+    ]
+    if () in wanted:
+        indexes.append(f"Index the columns of {table} that the filter compares.")
+    return (f"{' '.join(indexes)} {engine.index_note}", *_LOOK[engine.name])
 
 
 _LOOK = {

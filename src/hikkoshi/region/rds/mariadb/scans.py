@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_PLANS = 200
 LEAST_ROWS = 100
 """Of a smaller table a scan is the right plan."""
+READ_SHARE = 0.5
 LONGEST_TEXT = 2040
 """performance_schema cuts texts at 2048 bytes."""
 
@@ -39,7 +40,7 @@ WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN ({_SYSTEM})
 """
 
 SAMPLES = f"""
-SELECT h.DIGEST, MIN(TRIM(h.DIGEST_TEXT)), h.CURRENT_SCHEMA, MIN(h.SQL_TEXT)
+SELECT h.DIGEST, MIN(TRIM(h.DIGEST_TEXT)), h.CURRENT_SCHEMA, MIN(h.SQL_TEXT), MAX(h.ROWS_EXAMINED)
 FROM performance_schema.events_statements_history_long h
 WHERE h.DIGEST IS NOT NULL AND h.CURRENT_SCHEMA NOT IN ({_SYSTEM})
   AND h.ERRORS = 0 AND CHAR_LENGTH(h.SQL_TEXT) < {LONGEST_TEXT}
@@ -76,7 +77,7 @@ class Scans:
         found: list[dict[str, Any]] = []
         connection.execute("SET SESSION TRANSACTION READ ONLY")
         connection.execute("SET SESSION max_statement_time = 0.5")
-        for digest, text, schema, sample in connection.execute(SAMPLES)[0]:
+        for digest, text, schema, sample, examined in connection.execute(SAMPLES)[0]:
             if digest in self._explained or len(self._explained) >= MOST_PLANS:
                 continue
             self._explained.add(digest)
@@ -90,7 +91,8 @@ class Scans:
                 warnings, _ = connection.execute("SHOW WARNINGS")
                 rewritten = " ".join(str(row[2]) for row in warnings)
                 plan = json.loads(answer[0][0])
-                found += _rows_of_plan(digest, text, plan, schema, rewritten, live)
+                rows = _rows_of_plan(digest, text, plan, schema, rewritten, live)
+                found += [row for row in rows if not _was_ended(row, rewritten, int(examined))]
         return found
 
 
@@ -116,6 +118,11 @@ def _rows_of_plan(
                 "filter": condition.replace("`", ""), "live_rows": live[table],
             })  # fmt: skip
     return found
+
+
+def _was_ended(row: Mapping[str, Any], rewritten: str, examined: int) -> bool:
+    """Whether a LIMIT ended the scan before it had read half of the table."""
+    return bool(_LIMIT.search(rewritten)) and examined < READ_SHARE * row["live_rows"]
 
 
 def scans_in(plan: Any, sort_key: str = "") -> Iterator[tuple[str, str]]:
