@@ -8,6 +8,7 @@ import botocore.session
 import pytest
 
 from hikkoshi.region.cloudformation.graph import CircularDependency, dependency_order
+from hikkoshi.region.cloudformation.resources.containers import in_words_of_the_api
 from hikkoshi.region.cloudformation.shapes import UnknownProperty, to_parameters
 
 
@@ -89,3 +90,16 @@ def test_properties_take_the_case_and_the_type_of_the_api() -> None:
 def test_what_the_api_does_not_know_is_refused(properties: dict[str, Any], words: str) -> None:
     with pytest.raises(UnknownProperty, match=words):
         to_parameters(shape("RegisterTaskDefinition"), properties, "T")
+
+
+def test_what_cloudformation_says_in_another_way_is_the_apis() -> None:
+    forced = {"EnableForceNewDeployment": True, "ForceNewDeploymentNonce": "2"}
+    strategies = [{"Type": "spread", "Field": "attribute:ecs.availability-zone"}]
+    asked = {"ForceNewDeployment": forced, "PlacementStrategies": strategies, "DesiredCount": 1}
+    given = in_words_of_the_api(asked)
+    assert given == {
+        "ForceNewDeployment": True, "PlacementStrategy": strategies, "DesiredCount": 1,
+    }  # fmt: skip
+    assert to_parameters(shape("UpdateService"), given, "T")["placementStrategy"] == [
+        {"type": "spread", "field": "attribute:ecs.availability-zone"}
+    ]

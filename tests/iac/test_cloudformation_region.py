@@ -178,6 +178,36 @@ def test_what_cannot_be_made_takes_the_rest_with_it(region: Region) -> None:
     region.cloudformation.delete_stack(StackName="doomed")
 
 
+def test_a_clusters_capacity_providers_and_tags_follow_the_template(region: Region) -> None:
+    cloudformation, ecs = region.cloudformation, region.client("ecs")
+
+    def template(provider: str, **tags: str) -> str:
+        strategy = [{"CapacityProvider": provider, "Weight": 1}]
+        cluster = {"ClusterName": "shared", "Tags": [
+            {"Key": key, "Value": value} for key, value in tags.items()]}  # fmt: skip
+        associated = {"Cluster": {"Ref": "C"}, "CapacityProviders": ["FARGATE", "FARGATE_SPOT"],
+                      "DefaultCapacityProviderStrategy": strategy}  # fmt: skip
+        return json.dumps({"Resources": {
+            "C": {"Type": "AWS::ECS::Cluster", "Properties": cluster},
+            "A": {"Type": "AWS::ECS::ClusterCapacityProviderAssociations",
+                  "Properties": associated},
+        }})  # fmt: skip
+
+    def told() -> tuple[Any, ...]:
+        (found,) = ecs.describe_clusters(clusters=["shared"], include=["TAGS"])["clusters"]
+        strategy = [one["capacityProvider"] for one in found["defaultCapacityProviderStrategy"]]
+        return found["capacityProviders"], strategy, {t["key"]: t["value"] for t in found["tags"]}
+
+    both = ["FARGATE", "FARGATE_SPOT"]
+    cloudformation.create_stack(StackName="shared", TemplateBody=template("FARGATE", a="1", b="2"))
+    assert region.settled("shared") == "CREATE_COMPLETE", region.events("shared")
+    assert told() == (both, ["FARGATE"], {"a": "1", "b": "2"})
+    cloudformation.update_stack(StackName="shared", TemplateBody=template("FARGATE_SPOT", a="3"))
+    assert region.settled("shared") == "UPDATE_COMPLETE", region.events("shared")
+    assert told() == (both, ["FARGATE_SPOT"], {"a": "3"})
+    cloudformation.delete_stack(StackName="shared")
+
+
 def test_a_property_that_is_unknown_is_refused_by_name(region: Region) -> None:
     template = {
         "Resources": {"C": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterNam": "x"}}}

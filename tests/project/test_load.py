@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hikkoshi.base.errors import BadInput
+from hikkoshi.lint.task_definition import lint_task_definition
 from hikkoshi.project.load import load_project
 
 GENBA = Path(__file__).parent.parent.parent / "examples" / "genba"
@@ -41,6 +42,26 @@ def test_the_example_is_right(name: str, rate: float) -> None:
     assert len(loaded.task_definition["containerDefinitions"]) == 3
     assert loaded.settings.load is not None
     assert loaded.settings.load.rate == rate
+
+
+def test_an_answer_of_aws_is_taken_as_a_definition(project: Path) -> None:
+    """As `aws ecs describe-task-definition` prints it, and people keep it."""
+    shown = {
+        "taskDefinitionArn": "arn:aws:ecs:ap-northeast-1:123456789012:task-definition/genba:7",
+        "revision": 7, "status": "ACTIVE", "compatibilities": ["EC2", "FARGATE"],
+        "requiresAttributes": [{"name": "ecs.capability.task-eni"}],
+        "registeredAt": "2026-11-01T00:00:00+09:00", "registeredBy": "arn:aws:iam::1:root",
+    }  # fmt: skip
+    file = project / "ecs-task-def.json"
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({"taskDefinition": before | shown}))
+    assert load_project(project).task_definition == before
+    (found,) = [
+        problem
+        for rule, problem in lint_task_definition(before | shown | {"revison": 7})
+        if rule == "aws-has-no-such-key"
+    ]
+    assert found.path == ("revison",)
 
 
 def test_after_is_compared_with_before() -> None:

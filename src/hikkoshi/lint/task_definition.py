@@ -9,7 +9,7 @@ from typing import Any
 from hikkoshi.fargate.definition import check_task_definition
 from hikkoshi.fargate.problem import Problem
 from hikkoshi.model.project import ImageSettings
-from hikkoshi.project.aws_shapes import input_shape, shape_problems
+from hikkoshi.project.aws_shapes import input_shape, output_member_shape, shape_problems
 from hikkoshi.project.firelens_roles import check_firelens_roles, is_router_image
 
 Found = tuple[str, Problem]
@@ -35,7 +35,14 @@ def lint_task_definition(
     """is_part: containers without the rest of a definition; what is missing is not held against
     them. service: the service definition beside it, where it is known."""
     shape = input_shape("ecs", "RegisterTaskDefinition")
-    broken = list(shape_problems(definition, shape))
+    shown = output_member_shape("ecs", "DescribeTaskDefinition", "taskDefinition")
+    # A file that was once AWS's answer: what AWS only shows is left out when it is deployed.
+    told = set(shown.members) - set(shape.members)
+    broken = [
+        problem
+        for problem in shape_problems(definition, shape)
+        if not (len(problem.path) == 1 and problem.path[0] in told)
+    ]
     for problem in broken:
         if not (is_part and "is missing in" in problem.message):
             yield "aws-has-no-such-key", problem

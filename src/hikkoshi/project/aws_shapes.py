@@ -97,3 +97,13 @@ def output_member_shape(service: str, operation: str, member: str) -> Any:
     shape = botocore.model.ServiceModel(loaded, service).operation_model(operation).output_shape
     found = shape.members[member]
     return found.member if found.type_name == "list" else found
+
+
+def only_input(document: Document, taken: Any, shown: Any) -> Document:
+    """Without the members that AWS only shows (revision, status, createdAt, …), as people have
+    them in a file that was once an answer of AWS's."""
+    if not isinstance(document.data, dict):
+        return document
+    extra = set(shown.members) - set(taken.members)
+    data = {k: v for k, v in document.data.items() if k not in extra and v is not None}
+    return Document(document.path, data, document.places)

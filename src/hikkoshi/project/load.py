@@ -11,7 +11,12 @@ from hikkoshi.base.errors import BadInput
 from hikkoshi.fargate.definition import check_task_definition
 from hikkoshi.fargate.references import secret_name, target_group_name
 from hikkoshi.model.project import Project, Settings
-from hikkoshi.project.aws_shapes import check_shape, input_shape
+from hikkoshi.project.aws_shapes import (
+    check_shape,
+    input_shape,
+    only_input,
+    output_member_shape,
+)
 from hikkoshi.project.documents import Document, nearest, parse_document, read_document
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
@@ -117,7 +122,10 @@ def _read_task_definition(
     directory: Path, settings: Settings, texts: Mapping[str, str]
 ) -> Document:
     document = unwrapped(_read(directory, settings.task_definition, texts), "taskDefinition")
-    check_shape(document, document.data, input_shape("ecs", "RegisterTaskDefinition"))
+    shape = input_shape("ecs", "RegisterTaskDefinition")
+    shown = output_member_shape("ecs", "DescribeTaskDefinition", "taskDefinition")
+    document = only_input(document, shape, shown)
+    check_shape(document, document.data, shape)
     for problem in check_task_definition(document.data):
         raise document.refuse(problem.path, problem.message, problem.fix)
     return document

@@ -14,7 +14,12 @@ from hikkoshi.aws.access import Access, calling
 from hikkoshi.base.errors import AwsRefused, BadInput
 from hikkoshi.base.units import parse_duration
 from hikkoshi.fargate.definition import check_task_definition
-from hikkoshi.project.aws_shapes import check_shape, input_shape, output_member_shape
+from hikkoshi.project.aws_shapes import (
+    check_shape,
+    input_shape,
+    only_input,
+    output_member_shape,
+)
 from hikkoshi.project.documents import Document, nearest, parse_document, read_text
 from hikkoshi.project.firelens_roles import check_firelens_roles
 from hikkoshi.project.settings import read_settings
@@ -118,7 +123,7 @@ class Reader:
     def _task(self, path: Path, functions: Mapping[str, Function], by: str) -> Document:
         document = _unwrapped(self._document(path, functions, by), "taskDefinition")
         shape = input_shape("ecs", "RegisterTaskDefinition")
-        document = _only_input(document, shape, output_member_shape(
+        document = only_input(document, shape, output_member_shape(
             "ecs", "DescribeTaskDefinition", "taskDefinition"))  # fmt: skip
         check_shape(document, document.data, shape)
         for problem in check_task_definition(document.data):
@@ -137,7 +142,7 @@ class Reader:
         shape = input_shape("ecs", "CreateService")
         named = Document(document.path, {**document.data, "serviceName": name}, document.places)
         shown = output_member_shape("ecs", "DescribeServices", "services")
-        named = _only_input(named, shape, shown)
+        named = only_input(named, shape, shown)
         check_shape(named, named.data, shape)
         _refuse_other_ways(named)
         return named, name
@@ -300,15 +305,6 @@ def _unwrapped(document: Document, key: str) -> Document:
             inner = {**inner, "tags": data["tags"]}
         return Document(document.path, inner, lines)
     return document
-
-
-def _only_input(document: Document, taken: Any, shown: Any) -> Document:
-    """Without the members that AWS only shows (revision, status, createdAt, …)."""
-    if not isinstance(document.data, dict):
-        return document
-    extra = set(shown.members) - set(taken.members)
-    data = {k: v for k, v in document.data.items() if k not in extra and v is not None}
-    return Document(document.path, data, document.places)
 
 
 def no_access() -> Access:

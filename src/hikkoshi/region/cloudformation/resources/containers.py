@@ -27,6 +27,11 @@ class Cluster(Adapter):
         }
         renamed = {"settings" if k == "ClusterSettings" else k: v for k, v in wanted.items()}
         self.call("ecs", "UpdateCluster", {"cluster": self.identity, **renamed})
+        own = ("CapacityProviders", "DefaultCapacityProviderStrategy")
+        if any(properties.get(key) != before.get(key) for key in own):
+            providers = {key: properties.get(key, []) for key in own}
+            self.call("ecs", "PutClusterCapacityProviders", {"cluster": self.identity, **providers})
+        change_tags(self, self.attributes["Arn"], properties, before)
 
     def remove(self) -> None:
         _unless_gone(lambda: self.client("ecs").delete_cluster(cluster=self.identity))
@@ -37,6 +42,32 @@ class Cluster(Adapter):
             for key, value in properties.items()
         }
         return super().call(service, operation, renamed)
+
+
+class ClusterCapacityProviderAssociations(Adapter):
+    """What the CDK writes for a cluster with Fargate's capacity providers."""
+
+    TYPE = "AWS::ECS::ClusterCapacityProviderAssociations"
+    REPLACING = frozenset({"Cluster"})
+
+    def make(self, properties: dict[str, Any]) -> None:
+        self.call("ecs", "PutClusterCapacityProviders", properties)
+        self.identity = str(properties["Cluster"]).rpartition("/")[2]
+        self.attributes = {"Cluster": self.identity}
+
+    def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
+        self.call("ecs", "PutClusterCapacityProviders", properties)
+
+    def remove(self) -> None:
+        if not self.attributes:
+            return
+        none: dict[str, list[Any]] = {
+            "capacityProviders": [],
+            "defaultCapacityProviderStrategy": [],
+        }
+        _unless_gone(
+            lambda: self.client("ecs").put_cluster_capacity_providers(cluster=self.identity, **none)
+        )
 
 
 class TaskDefinition(Adapter):
@@ -54,6 +85,11 @@ class TaskDefinition(Adapter):
 
     def make(self, properties: dict[str, Any]) -> None:
         named = {"Family": self.name, **properties}
+        proxy = named.get("ProxyConfiguration")
+        if proxy and "ProxyConfigurationProperties" in proxy:
+            renamed = {k: v for k, v in proxy.items() if k != "ProxyConfigurationProperties"}
+            renamed["Properties"] = proxy["ProxyConfigurationProperties"]
+            named["ProxyConfiguration"] = renamed
         definition = self.call("ecs", "RegisterTaskDefinition", named)["taskDefinition"]
         self.identity = definition["taskDefinitionArn"]
         self.attributes = {"TaskDefinitionArn": self.identity}
@@ -76,13 +112,19 @@ class Service(Adapter):
 
     def make(self, properties: dict[str, Any]) -> None:
         # Without a count it is 1 at first, and later left alone (AWS::ECS::Service, DesiredCount).
-        named = {"ServiceName": self.name, "DesiredCount": 1, **properties}
+        named = {"ServiceName": self.name, "DesiredCount": 1, **in_words_of_the_api(properties)}
+        named.pop("ForceNewDeployment", None)
         service = self.call("ecs", "CreateService", named)["service"]
         self._know(service)
         self._settle(service)
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
-        wanted = {k: v for k, v in properties.items() if k not in self._ONLY_AT_CREATION}
+        given = in_words_of_the_api(properties)
+        wanted = {k: v for k, v in given.items() if k not in self._ONLY_AT_CREATION}
+        # The nonce says anew that a deployment is wanted; the same one says nothing.
+        if properties.get("ForceNewDeployment") == before.get("ForceNewDeployment"):
+            wanted.pop("ForceNewDeployment", None)
+        change_tags(self, self.identity, properties, before)
         service = self.call("ecs", "UpdateService", {**wanted, "Service": self.attributes["Name"]})[
             "service"
         ]
@@ -137,6 +179,29 @@ class Service(Adapter):
         ).strip()
 
 
+def in_words_of_the_api(properties: dict[str, Any]) -> dict[str, Any]:
+    """The few properties of a service that CloudFormation names or shapes in another way."""
+    given = dict(properties)
+    if "PlacementStrategies" in given:
+        given["PlacementStrategy"] = given.pop("PlacementStrategies")
+    forced = given.get("ForceNewDeployment")
+    if isinstance(forced, dict):
+        given["ForceNewDeployment"] = forced.get("EnableForceNewDeployment", False)
+    return given
+
+
+def change_tags(
+    resource: Adapter, arn: str, properties: dict[str, Any], before: dict[str, Any]
+) -> None:
+    """The resource's own tags as the template now has them."""
+    new = {str(tag["Key"]): str(tag["Value"]) for tag in properties.get("Tags") or []}
+    old = {str(tag["Key"]): str(tag["Value"]) for tag in before.get("Tags") or []}
+    if gone := sorted(old.keys() - new.keys()):
+        resource.client("ecs").untag_resource(resourceArn=arn, tagKeys=gone)
+    if changed := [{"key": k, "value": v} for k, v in new.items() if old.get(k) != v]:
+        resource.client("ecs").tag_resource(resourceArn=arn, tags=changed)
+
+
 def _unless_gone(call: Any) -> None:
     try:
         call()
@@ -145,4 +210,6 @@ def _unless_gone(call: Any) -> None:
             raise
 
 
-ADAPTERS: tuple[type[Adapter], ...] = (Cluster, TaskDefinition, Service)
+ADAPTERS: tuple[type[Adapter], ...] = (
+    Cluster, ClusterCapacityProviderAssociations, TaskDefinition, Service,
+)  # fmt: skip

@@ -53,6 +53,10 @@ class LoadBalancer(_Elb):
                 "SetSecurityGroups",
                 {"LoadBalancerArn": self.identity, "SecurityGroups": groups},
             )
+        for key in ("Subnets", "SubnetMappings"):
+            if properties.get(key) != before.get(key) and properties.get(key):
+                given = {"LoadBalancerArn": self.identity, key: properties[key]}
+                self.call("elbv2", "SetSubnets", given)
         self._set(properties.get("LoadBalancerAttributes", []))
 
     def _set(self, attributes: list[dict[str, Any]]) -> None:
@@ -114,13 +118,52 @@ class Listener(_Elb):
     ARN_NAME, DELETE = "ListenerArn", "DeleteListener"
 
     def make(self, properties: dict[str, Any]) -> None:
-        found = self.call("elbv2", "CreateListener", properties)["Listeners"][0]
+        given = dict(properties)
+        attributes = given.pop("ListenerAttributes", [])
+        found = self.call("elbv2", "CreateListener", given)["Listeners"][0]
         self.identity = found["ListenerArn"]
         self.attributes = {"ListenerArn": self.identity}
+        self._set(attributes)
 
     def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
-        wanted = {k: v for k, v in properties.items() if k not in ("LoadBalancerArn", "Tags")}
+        fixed = ("LoadBalancerArn", "ListenerAttributes", "Tags")
+        wanted = {k: v for k, v in properties.items() if k not in fixed}
         self.call("elbv2", "ModifyListener", {**wanted, "ListenerArn": self.identity})
+        self._set(properties.get("ListenerAttributes", []))
+
+    def _set(self, attributes: list[dict[str, Any]]) -> None:
+        if attributes:
+            given = {"ListenerArn": self.identity, "Attributes": attributes}
+            self.call("elbv2", "ModifyListenerAttributes", given)
+
+
+class ListenerCertificate(_Elb):
+    """Certificates beside a listener's default one; Ref gives the listener here."""
+
+    TYPE = "AWS::ElasticLoadBalancingV2::ListenerCertificate"
+    REPLACING = frozenset({"ListenerArn"})
+    ARN_NAME, DELETE = "ListenerArn", "RemoveListenerCertificates"
+
+    def make(self, properties: dict[str, Any]) -> None:
+        self.call("elbv2", "AddListenerCertificates", properties)
+        self.identity = str(properties["ListenerArn"])
+
+    def change(self, properties: dict[str, Any], before: dict[str, Any]) -> None:
+        self.call("elbv2", "AddListenerCertificates", properties)
+        gone = [each for each in before["Certificates"] if each not in properties["Certificates"]]
+        if gone:
+            given = {"ListenerArn": self.identity, "Certificates": gone}
+            self.call("elbv2", self.DELETE, given)
+
+    def remove(self) -> None:
+        if not self.identity.startswith("arn:"):
+            return
+        given = {"ListenerArn": self.identity, "Certificates": self.properties["Certificates"]}
+        try:
+            self.call("elbv2", self.DELETE, given)
+        except ClientError as error:
+            if not is_gone(error):
+                raise
 
 
 class ListenerRule(_Elb):
@@ -143,4 +186,6 @@ class ListenerRule(_Elb):
             self.call("elbv2", "SetRulePriorities", {"RulePriorities": [priority]})
 
 
-ADAPTERS: tuple[type[Adapter], ...] = (LoadBalancer, TargetGroup, Listener, ListenerRule)
+ADAPTERS: tuple[type[Adapter], ...] = (
+    LoadBalancer, TargetGroup, Listener, ListenerCertificate, ListenerRule,
+)  # fmt: skip
