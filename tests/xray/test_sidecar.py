@@ -134,6 +134,17 @@ def test_without_the_api_it_drops_counts_and_ends(start_sidecar: StartSidecar) -
     assert code == 0 and "1 received, 0 sent, 0 rejected, 1 dropped" in log
 
 
+def test_a_daemon_and_a_collector_share_the_ports(api: Api, start_sidecar: StartSidecar) -> None:
+    """As in a task that has both: each takes what is free, and both deliver to the region."""
+    daemon = start_sidecar(api.endpoint)
+    collector = start_sidecar(api.endpoint, daemon.xray, daemon.otlp)
+    assert (collector.xray, collector.otlp) == (0, 0)
+    assert collector.grpc not in (0, daemon.grpc)
+    send(daemon.xray, datagram(1))
+    wait_until(lambda: len(api.rows.of("spans")) == 1, "the daemon's span arrived")
+    assert (collector.stop()[0], daemon.stop()[0]) == (0, 0)
+
+
 def test_nothing_to_send_to_is_told(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hikkoshi.region.xray.sidecar"],

@@ -84,13 +84,13 @@ StartSidecar = Callable[..., Sidecar]
 def start_sidecar() -> Iterator[StartSidecar]:
     started: list[subprocess.Popen[str]] = []
 
-    def start(endpoint: str) -> Sidecar:
+    def start(endpoint: str, xray: int = 0, otlp: int = 0) -> Sidecar:
         environment = os.environ | {
             "PYTHONPATH": str(SOURCE),
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": "ap-northeast-1",
-            "HIKKOSHI_XRAY_PORT": "0",
-            "HIKKOSHI_OTLP_PORT": "0",
+            "HIKKOSHI_XRAY_PORT": str(xray),
+            "HIKKOSHI_OTLP_PORT": str(otlp),
             "HIKKOSHI_OTLP_GRPC_PORT": "0",
         }
         process = subprocess.Popen(
@@ -104,7 +104,8 @@ def start_sidecar() -> Iterator[StartSidecar]:
         first = process.stderr.readline()
         assert "listening on 127.0.0.1: X-Ray " in first, first
         words = first.replace(",", "").split()
-        return Sidecar(process, int(words[5]), int(words[7]), int(words[9]))
+        ports = [0 if words[at] == "taken" else int(words[at]) for at in (5, 7, 9)]
+        return Sidecar(process, *ports)
 
     yield start
     for process in started:

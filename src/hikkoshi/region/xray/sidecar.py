@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -80,22 +81,46 @@ class Sidecar:
         self._connections: set[asyncio.Task[None]] = set()
         self.ignored = {"/v1/metrics": 0, "/v1/logs": 0}
 
-    async def start(self) -> tuple[int, int, int]:
-        """Listen; the ports of X-Ray, OTLP/HTTP and OTLP/gRPC. Raises OSError for one that is
-        taken."""
-        address = self._settings.address
-        tcp = await self._listen(self._settings.xray_port, _over_http(self._answer_daemon))
-        xray_port = tcp.sockets[0].getsockname()[1]
+    async def start(self) -> tuple[int | None, int | None, int | None]:
+        """Listen; the ports of X-Ray, OTLP/HTTP and OTLP/gRPC. None: another container of the task
+        has it, as where a daemon and a collector stand side by side. Raises OSError when there is
+        none to be had."""
+        errors: list[OSError] = []
+        ports: list[int | None] = []
+        own = self._settings
+        for opening in (
+            self._open_daemon,
+            lambda: self._listen(own.otlp_port, _over_http(self._answer_otlp)),
+            lambda: self._listen(own.grpc_port, self._over_grpc),
+        ):
+            try:
+                ports.append(await opening())
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                errors.append(error)
+                ports.append(None)
+        if len(errors) == len(ports):
+            raise errors[0]
+        xray, otlp, grpc = ports
+        return xray, otlp, grpc
+
+    async def _open_daemon(self) -> int:
+        """TCP and UDP of one port, or neither."""
+        xray_port = await self._listen(self._settings.xray_port, _over_http(self._answer_daemon))
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        udp.setblocking(False)
-        udp.bind((address, xray_port))
+        try:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            udp.setblocking(False)
+            udp.bind((self._settings.address, xray_port))
+        except OSError:
+            udp.close()
+            self._servers.pop().close()
+            raise
         self._socket = udp
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        otlp = await self._listen(self._settings.otlp_port, _over_http(self._answer_otlp))
-        grpc = await self._listen(self._settings.grpc_port, self._over_grpc)
-        return xray_port, otlp.sockets[0].getsockname()[1], grpc.sockets[0].getsockname()[1]
+        return xray_port
 
     async def close(self) -> None:
         """Take nothing more, and deliver what is there, also what only the kernel has yet."""
@@ -117,7 +142,7 @@ class Sidecar:
         except BadDocumentError as error:
             self._forwarder.reject(error.reason)
 
-    async def _listen(self, port: int, talk: Talk) -> asyncio.Server:
+    async def _listen(self, port: int, talk: Talk) -> int:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             if task is not None:
@@ -129,7 +154,7 @@ class Sidecar:
 
         server = await asyncio.start_server(serve, self._settings.address, port)
         self._servers.append(server)
-        return server
+        return int(server.sockets[0].getsockname()[1])
 
     async def _answer_daemon(self, request: Request) -> Response:
         """The sampling calls of the SDKs, handed on to the API."""
@@ -250,7 +275,8 @@ async def _run(settings: Settings) -> int:
     except OSError as error:
         _log(f"cannot listen on {settings.address}: {error}")
         return 1
-    xray, http, grpc = ports
+    # What is taken is another container's of this task, which delivers to the same place.
+    xray, http, grpc = (port or "taken" for port in ports)
     _log(f"listening on {settings.address}: X-Ray {xray}, OTLP/HTTP {http}, OTLP/gRPC {grpc}")
     sending = asyncio.create_task(forwarder.run())
     await stopped.wait()
