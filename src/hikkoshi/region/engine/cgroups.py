@@ -133,11 +133,11 @@ class GroupV1:
         itself does not. The thread must not be the first one: memory is charged by that."""
         try:
             for path in set(self._directories.values()):
-                (path / "tasks").write_text("0")
+                _move_this_thread(path)
             yield True
         finally:
             for path in self._home:
-                (path / "tasks").write_text("0")
+                _move_this_thread(path)
 
     def pids(self) -> list[int]:
         for path in self._directories.values():
@@ -243,6 +243,15 @@ class GroupV2:
 
     def remove(self) -> bool:
         return _remove([self._directory])
+
+
+def _move_this_thread(directory: Path) -> None:
+    """Without a file object, which lets the interpreter go twice as often; a start waits for it."""
+    fd = os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"0")
+    finally:
+        os.close(fd)
 
 
 def hand_out(directory: Path, controllers: Iterable[str]) -> None:
