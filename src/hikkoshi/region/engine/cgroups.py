@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hikkoshi.base.kernel_files import read_kernel_file
 from hikkoshi.region.engine.port import SandboxUsage
 
 PERIOD_US = 100_000
@@ -147,10 +148,10 @@ class GroupV1:
     def cpu(self) -> CpuCounters | None:
         if "cpuacct" not in self._directories:
             return None
-        nanoseconds = int((self._directories["cpuacct"] / "cpuacct.usage").read_text())
+        nanoseconds = int(read_kernel_file(self._directories["cpuacct"] / "cpuacct.usage"))
         if "cpu" not in self._directories:
             return CpuCounters(nanoseconds / 1e9, None, None, None)
-        counts = parse_flat((self._directories["cpu"] / "cpu.stat").read_text())
+        counts = parse_flat(read_kernel_file(self._directories["cpu"] / "cpu.stat"))
         return CpuCounters(
             nanoseconds / 1e9,
             counts.get("nr_periods"),
@@ -162,8 +163,10 @@ class GroupV1:
         if "memory" not in self._directories:
             return None
         directory = self._directories["memory"]
-        used = int((directory / "memory.usage_in_bytes").read_text())
-        cached = parse_flat((directory / "memory.stat").read_text()).get("total_inactive_file", 0)
+        used = int(read_kernel_file(directory / "memory.usage_in_bytes"))
+        cached = parse_flat(read_kernel_file(directory / "memory.stat")).get(
+            "total_inactive_file", 0
+        )
         return max(0, used - cached)
 
     def out_of_memory_kills(self) -> int:
@@ -218,7 +221,7 @@ class GroupV2:
         return _read_pids(self._directory)
 
     def cpu(self) -> CpuCounters | None:
-        counts = parse_flat((self._directory / "cpu.stat").read_text())
+        counts = parse_flat(read_kernel_file(self._directory / "cpu.stat"))
         if "usage_usec" not in counts:
             return None
         throttled = counts.get("throttled_usec")
@@ -232,8 +235,8 @@ class GroupV2:
     def memory_bytes(self) -> int | None:
         if not self.has_memory:
             return None
-        used = int((self._directory / "memory.current").read_text())
-        counts = parse_flat((self._directory / "memory.stat").read_text())
+        used = int(read_kernel_file(self._directory / "memory.current"))
+        counts = parse_flat(read_kernel_file(self._directory / "memory.stat"))
         return max(0, used - counts.get("inactive_file", 0))
 
     def out_of_memory_kills(self) -> int:
@@ -266,7 +269,7 @@ def _read_pids(directory: Path) -> list[int]:
     """Without our own: while a thread of ours is in the group to spawn (`entered`), v1 lists the
     whole process there, and whoever empties the group would kill the region."""
     try:
-        listed = [int(line) for line in (directory / "cgroup.procs").read_text().split()]
+        listed = [int(line) for line in read_kernel_file(directory / "cgroup.procs").split()]
     except OSError:
         return []
     return [pid for pid in listed if pid != os.getpid()]

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hikkoshi.base.kernel_files import read_kernel_file
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 PROC = Path("/proc")
@@ -45,7 +47,7 @@ def descendants(roots: Iterable[int], proc: Path = PROC) -> list[int]:
         found.append(pid)
         for thread in threads:
             try:
-                text = (thread / "children").read_text()
+                text = read_kernel_file(thread / "children")
             except OSError:
                 continue
             waiting += [int(child) for child in text.split()]
@@ -57,7 +59,7 @@ def cpu_seconds(pids: Iterable[int], proc: Path = PROC) -> float:
     total = 0.0
     for pid in pids:
         try:
-            total += parse_stat((proc / str(pid) / "stat").read_text())[1]
+            total += parse_stat(read_kernel_file(f"{proc}/{pid}/stat"))[1]
         except (OSError, ValueError, IndexError):
             continue
     return total
@@ -71,13 +73,13 @@ def memory_bytes(pids: Iterable[int], proc: Path = PROC) -> int:
 
 def _memory_of(pid: int, proc: Path) -> int:
     try:
-        for line in (proc / str(pid) / "smaps_rollup").read_text().splitlines():
+        for line in read_kernel_file(f"{proc}/{pid}/smaps_rollup").splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) << 10
     except (OSError, ValueError):
         pass
     try:
-        return int((proc / str(pid) / "statm").read_text().split()[1]) * _PAGE
+        return int(read_kernel_file(f"{proc}/{pid}/statm").split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -98,7 +100,7 @@ def file_use(pids: Iterable[int], proc: Path = PROC) -> FileUse:
 
 def _soft_limit(pid: int, proc: Path) -> int:
     try:
-        text = (proc / str(pid) / "limits").read_text()
+        text = read_kernel_file(f"{proc}/{pid}/limits")
     except OSError:
         return 0
     for line in text.splitlines():

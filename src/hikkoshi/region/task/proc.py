@@ -9,6 +9,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from hikkoshi.base.kernel_files import read_kernel_file
+
 _LISTEN = "0A"
 
 
@@ -26,7 +28,7 @@ def handles(process: Path, signal_name: str) -> bool | None:
     full = signal_name if signal_name.startswith("SIG") else f"SIG{signal_name}"
     try:
         number = int(signal.Signals[full])
-        text = (process / "status").read_text()
+        text = read_kernel_file(process / "status")
     except (OSError, KeyError):
         return None
     return is_caught(text, number)
@@ -45,7 +47,7 @@ def tcp_in_use(process: Path) -> tuple[int, ...]:
     found = []
     for name in ("sockstat", "sockstat6"):
         try:
-            found.append(parse_in_use((process / "net" / name).read_text()))
+            found.append(parse_in_use(read_kernel_file(process / "net" / name)))
         except OSError:
             found.append(0)
     return tuple(found)
@@ -65,7 +67,7 @@ def listening_of(process: Path) -> set[tuple[str, int]]:
     found: set[tuple[str, int]] = set()
     for name in ("tcp", "tcp6"):
         try:
-            text = (process / "net" / name).read_text()
+            text = read_kernel_file(process / "net" / name)
         except OSError:
             continue
         found |= parse_listening(text)
@@ -87,7 +89,7 @@ def parse_listening(text: str) -> set[tuple[str, int]]:
 
 def opens_of(process: Path) -> Opens | None:
     try:
-        text = (process / "net" / "snmp").read_text()
+        text = read_kernel_file(process / "net" / "snmp")
     except OSError:
         return None
     return parse_opens(text)

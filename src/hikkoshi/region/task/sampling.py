@@ -15,7 +15,7 @@ from hikkoshi.region.task.containers import ContainerLife
 from hikkoshi.region.task.life import TaskLife
 from hikkoshi.region.task.proc import listening_of, opens_of, tcp_in_use
 
-MAX_SHARE = 0.04
+MAX_SHARE = 0.03
 """Of one core, for sampling: with many tasks it is done less often."""
 
 
