@@ -148,6 +148,21 @@ def test_health_through_a_failover(made_run, least, expected):
     assert certainty(made_run.judge_by(fails_health_when_the_database_does)) is expected
 
 
+@pytest.mark.parametrize(
+    ("least", "crashed", "expected"),
+    [(1, ("x",), None), (0, ("x", "y"), None), (0, ("x", "x"), LIKELY), (0, (), FACT)],
+)
+def test_a_process_that_ended_is_no_health_checks_doing(made_run, least, crashed, expected):
+    """As node-postgres ends a process whose client was at work when its connection broke."""
+    failed_over(made_run, least=least)
+    for task in crashed:
+        made_run.row("container_ends", t=5.2, task=task, container="app", exit_code=1)
+    # At the end of the run everything is killed.
+    made_run.row("container_ends", t=20.5, task="z", container="app", exit_code=137)
+    found = made_run.judge_by(fails_health_when_the_database_does, container="app")
+    assert certainty(found) is expected
+
+
 @pytest.mark.parametrize(("bad", "expected"), [(0, None), (30, None), (150, HINT)])
 def test_health_that_stays_green_long_after(made_run, bad, expected):
     failed_over(made_run, least=2, bad_requests=bad)

@@ -244,3 +244,30 @@ def test_waits_that_grow(queue, expected):
 def test_without_steps_of_load_neither_judges(made_run, rule):
     made_run.trial("overload", 0, 20)
     assert isinstance(made_run.judge_by(rule), NotJudged)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ({"exit_code": 1}, LIKELY),
+        ({"exit_code": 0}, None),
+        ({"exit_code": 137, "is_out_of_memory": True}, None),
+        ({"exit_code": 143, "t_signalled": 5.5}, None),
+        ({"exit_code": 1, "container": "log-router"}, None),
+    ],
+)
+def test_a_process_that_a_failover_ends(made_run, end, expected):
+    failed_over(made_run)
+    made_run.row("container_ends", **{"t": 5.6, "task": "x", "container": "app"} | end)
+    finding = made_run.judge_by(does_not_reconnect_after_failover, container="app")
+    assert certainty(finding) is expected
+    if finding:
+        assert "the process of 1 task ended by itself (exit code 1)" in finding.summary
+        assert "'error' event" in finding.advice[0]
+
+
+def test_requests_that_fail_outweigh_a_process_that_ended(made_run):
+    failed_over(made_run, is_bad=lambda t: t > 5)
+    made_run.row("container_ends", t=5.6, task="x", container="app", exit_code=1)
+    finding = made_run.judge_by(does_not_reconnect_after_failover, container="app")
+    assert finding.certainty is FACT and "later than" in finding.summary

@@ -311,3 +311,15 @@ def application_stops(store: EvidenceStore, windows: tuple[Window, ...]) -> list
         and not end.is_cut_short
         and any(window.t_start <= end.t_signalled <= window.t_end for window in windows)
     ]
+
+
+def application_crashes(store: EvidenceStore, t_start: float, t_end: float) -> list[ContainerEnd]:
+    """Ends of the application's container in that time that nobody asked for."""
+    name = store.meta().get("container", "")
+    return [
+        end
+        for end in container_ends(store)
+        if (end.container == name if name else end.is_essential)
+        and end.t_signalled is None
+        and t_start <= end.t <= t_end
+    ]

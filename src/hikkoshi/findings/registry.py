@@ -83,11 +83,12 @@ IN_TIME = frozenset(
     for rule in (
         holds_connections_idle_in_transaction, waits_for_the_pool, holds_locks_long,
         grows_in_memory, leaks_file_descriptors, starts_slower_than_its_health_check,
-        does_not_reconnect_after_failover, collapses_past_the_knee, queues_without_bound,
+        does_not_reconnect_after_failover, fails_health_when_the_database_does,
+        collapses_past_the_knee, queues_without_bound,
     )
 )  # fmt: skip
 """Rules whose numbers grow when all wait for the machine: how long something lasts, how many
-requests are under way, and what those hold."""
+requests are under way, what those hold, and checks that have a time-out."""
 
 NEED_THE_PROCESSOR = frozenset({saturates_task_cpu.NAME, is_throttled.NAME})
 """Rules that see nothing in a task that did not get the processor it asked for."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from hikkoshi.evidence import occasions
 from hikkoshi.evidence.engines import engine_of
-from hikkoshi.evidence.occasions import Answer
+from hikkoshi.evidence.occasions import Answer, ContainerEnd, Fault
 from hikkoshi.evidence.store import EvidenceStore
-from hikkoshi.evidence.windows import Windows
+from hikkoshi.evidence.windows import Window, Windows
 from hikkoshi.findings.numbers import measured, service_of
 from hikkoshi.findings.rule import Applies, Need
 from hikkoshi.model.findings import Certainty, Finding, NotJudged
@@ -62,6 +62,18 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     trial = next(iter(windows.named("failover")), None)
     if fault is None or trial is None:
         return NotJudged(NAME, "no failover was seen to happen")
+    answer = _of_requests(evidence, fault, trial)
+    ends = occasions.application_crashes(evidence, fault.t_injected, trial.t_end)
+    # One that is out of memory is another rule's.
+    crashes = [end for end in ends if end.exit_code != 0 and not end.is_out_of_memory]
+    return (
+        answer if isinstance(answer, Finding) or not crashes else _crashed(evidence, crashes, trial)
+    )
+
+
+def _of_requests(
+    evidence: EvidenceStore, fault: Fault, trial: Window
+) -> Finding | NotJudged | None:
     moved = occasions.writer_moves(evidence, fault.t_injected)
     answers = occasions.answers(evidence, "failover")
     if moved is None or not answers:
@@ -95,6 +107,28 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     )
 
 
+def _crashed(evidence: EvidenceStore, crashes: list[ContainerEnd], trial: Window) -> Finding:
+    tasks = len({end.task for end in crashes})
+    codes = ", ".join(sorted({str(end.exit_code) for end in crashes}))
+    return Finding(
+        NAME,
+        Certainty.LIKELY,
+        service_of(evidence),
+        f"While the database failed over, the process of {tasks} task{'s' if tasks > 1 else ''} "
+        f"ended by itself (exit code {codes}): what it had under way is lost, and ECS has to start "
+        "another.",
+        (
+            measured(
+                "containers of the application that ended unasked after the failover",
+                len(crashes),
+                "1 is likely",
+                trial,
+            ),
+        ),
+        (_CATCH, *_ADVICE[engine_of(evidence).name]),
+    )
+
+
 def _of_a_short_trial(
     answers: Sequence[Answer], t_back: float, share_before: float
 ) -> NotJudged | None:
@@ -107,6 +141,11 @@ def _of_a_short_trial(
     return NotJudged(NAME, f"the load ended within {SETTLE_S:g} s of the new writer's answer")
 
 
+_CATCH = (
+    "Let no broken connection end the process. Node throws an 'error' event that nobody hears: "
+    "listen on the pool and on each client taken from it (pool.on('connect', c => c.on('error', "
+    "…))); elsewhere no panic and no exit where a query fails."
+)
 _ADVICE = {
     "postgresql": (
         "Throw a connection away when it breaks, and take another: psycopg_pool "

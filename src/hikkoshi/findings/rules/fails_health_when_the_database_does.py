@@ -38,7 +38,11 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
     after = occasions.targets(evidence, fault.t_injected, trial.t_end)
     if not before or not after:
         return NotJudged(NAME, "the targets' health was not recorded around the failover")
-    least = min(healthy for _, healthy, _ in after)
+    # A process that ended is no target any more, whatever its check asks.
+    ended = {
+        one.task for one in occasions.application_crashes(evidence, fault.t_injected, trial.t_end)
+    }
+    least = min(before[-1], min(healthy for _, healthy, _ in after) + len(ended))
     replaced = occasions.failed_health(evidence, fault.t_injected, trial.t_end)
     level = certainty_of(before[-1], least, len(replaced))
     if level is None:
@@ -53,7 +57,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         (
             measured(
                 "healthy targets, before and at the worst moment",
-                f"{before[-1]} → {least}",
+                f"{before[-1]} → {least}"
+                + (f", not counting {len(ended)} whose process ended" if ended else ""),
                 f"none left is a fact, {LIKELY_SHARE:.0%} gone is likely",
                 trial,
             ),
