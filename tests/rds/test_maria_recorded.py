@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -168,6 +169,51 @@ def test_a_scan_is_planned_and_counted(single: MariaHouse) -> None:
     }
     assert rows["again"]["seq_rows"] - rows["scans"]["seq_rows"] >= 5000
     assert rows["again"]["seq_scans"] > rows["scans"]["seq_scans"]
+
+
+class Prepared:
+    """What mysql2, JDBC and others send instead of texts: COM_STMT_PREPARE and COM_STMT_EXECUTE,
+    which PyMySQL does not know."""
+
+    def __init__(self, connection: Any, statement: str) -> None:
+        self.connection = connection
+        connection._execute_command(0x16, statement)
+        answer = connection._read_packet()._data
+        self.id, columns, marks = struct.unpack_from("<IHH", answer, 1)
+        for _ in range(columns + (columns > 0) + marks + (marks > 0)):
+            connection._read_packet()
+
+    def execute(self, number: int) -> None:
+        """With one whole number for its one mark; the rows are left unread, but for their end."""
+        body = struct.pack("<IBIBBHi", self.id, 0, 1, 0, 1, 3, number)
+        self.connection._execute_command(0x17, body)
+        ends = 0
+        while ends < 2:
+            ends += self.connection._read_packet().is_eof_packet()
+
+
+def test_statements_that_are_prepared_on_the_server(single: MariaHouse) -> None:
+    """performance_schema keeps neither their text nor a digest."""
+    with single.connect("genba") as connection:
+        run(connection, "CREATE TABLE prep (n int PRIMARY KEY, k int)")
+        run(connection, "INSERT INTO prep SELECT seq, seq % 500 FROM seq_1_to_3000")
+        run(connection, "ANALYZE TABLE prep")
+        found = Prepared(connection, "SELECT n FROM prep WHERE k = ?")
+        served = Prepared(connection, "SELECT k FROM prep WHERE n = ?")
+        single.run(single.service.mark("p1"))
+        for number in range(1, 8):
+            found.execute(number)
+            served.execute(number)
+        single.run(single.service.mark("p2"))
+        run(connection, "DROP TABLE prep")
+    rows = [row for row in single.rows.of("queries") if "FROM prep WHERE" in row["query"]]
+    assert {(row["mark"], row["query"], row["calls"], row["rows"]) for row in rows} == {
+        ("p2", "SELECT n FROM prep WHERE k = ?", 7, 42),
+        ("p2", "SELECT k FROM prep WHERE n = ?", 7, 7),
+    }
+    (plan,) = [row for row in single.rows.of("scan_plans") if row["table_name"] == "genba.prep"]
+    assert plan["query"] == "SELECT n FROM prep WHERE k = ?" and "prep.k" in plan["filter"]
+    assert plan["queryid"] in {row["queryid"] for row in rows}
 
 
 def test_a_failing_statement_is_logged(single: MariaHouse) -> None:

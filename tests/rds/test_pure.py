@@ -19,6 +19,7 @@ from hikkoshi.region.rds.decisions import (
     readers_behind_names,
 )
 from hikkoshi.region.rds.mariadb.parameters import known_parameters, names_a_parameter_of_aws
+from hikkoshi.region.rds.mariadb.scans import with_values
 from hikkoshi.region.rds.parameters import evaluate, memory_of_class
 from hikkoshi.region.rds.passwords import password_fault, scram_verifier
 from hikkoshi.region.rds.postgresql.configuration import (
@@ -282,3 +283,18 @@ def test_a_parameter_of_mysql_that_is_not_played_is_known_by_name(
 ) -> None:
     assert names_a_parameter_of_aws(name) is is_of_aws
     assert name not in known_parameters()
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT a FROM t WHERE b = ? AND c = 'so?'", "SELECT a FROM t WHERE b = '1' AND c = 'so?'"),
+        ("SELECT `?` FROM t LIMIT ?", "SELECT `?` FROM t LIMIT 10"),
+        ("SELECT a FROM t WHERE b IN (?, ?) limit ?, ?",
+         "SELECT a FROM t WHERE b IN ('1', '1') limit 10, 10"),
+        ("DELETE FROM t LIMIT ? OFFSET ?", "DELETE FROM t LIMIT 10 OFFSET 10"),
+        ("SELECT 'it''s \\'?' FROM t WHERE a = ?", "SELECT 'it''s \\'?' FROM t WHERE a = '1'"),
+    ],
+)  # fmt: skip
+def test_a_prepared_statement_gets_values_for_its_plan(statement: str, expected: str) -> None:
+    assert with_values(statement) == expected

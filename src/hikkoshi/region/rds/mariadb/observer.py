@@ -83,6 +83,17 @@ WHERE DIGEST IS NOT NULL AND COALESCE(SCHEMA_NAME, '') <> '{ADMIN_DATABASE}'
 GROUP BY DIGEST
 """
 
+# MariaDB keeps no text and no digest of what clients prepare on the server (mysql2's execute, JDBC,
+# Prisma): those are known while they are prepared, which drivers that cache them leave them.
+PREPARED = f"""
+SELECT CONCAT('prepared ', MD5(i.SQL_TEXT)), TRIM(i.SQL_TEXT), SUM(i.COUNT_EXECUTE),
+       SUM(i.SUM_ROWS_SENT + i.SUM_ROWS_AFFECTED), SUM(i.SUM_TIMER_EXECUTE) / 1e12
+FROM performance_schema.prepared_statements_instances i
+JOIN performance_schema.threads h ON h.THREAD_ID = i.OWNER_THREAD_ID
+WHERE h.PROCESSLIST_USER NOT IN ({_OURS}) AND i.COUNT_EXECUTE > 0
+GROUP BY i.SQL_TEXT
+"""
+
 _WAITS_FOR_A_TABLE = "Waiting for table"
 
 
@@ -199,7 +210,8 @@ class MariadbObserver:
     async def statements(self) -> list[Statement]:
         return [
             (queryid, text, int(calls), int(rows), float(seconds))
-            for queryid, text, calls, rows, seconds in await self._server.ask(STATEMENTS)
+            for asked in (STATEMENTS, PREPARED)
+            for queryid, text, calls, rows, seconds in await self._server.ask(asked)
         ]
 
     async def scans(self, *, with_plans: bool) -> Scanned:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 MOST_PLANS = 200
 LEAST_ROWS = 100
 """Of a smaller table a scan is the right plan."""
+PREFIX = "prepared "
 READ_SHARE = 0.5
+"""A statement that a LIMIT may end, or that is planned with other values, must have read as much of
+the table for a scan."""
 LONGEST_TEXT = 2040
 """performance_schema cuts texts at 2048 bytes."""
 
@@ -50,6 +53,23 @@ GROUP BY h.DIGEST, h.CURRENT_SCHEMA
 ORDER_BY = "ORDER BY "
 
 _LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
+# What is prepared on the server has no values: it is planned with others in their place.
+PREPARED = f"""
+SELECT CONCAT('{PREFIX}', MD5(i.SQL_TEXT)), MIN(TRIM(i.SQL_TEXT)), h.PROCESSLIST_DB,
+       MIN(i.SQL_TEXT), MAX(i.SUM_ROWS_EXAMINED / i.COUNT_EXECUTE)
+FROM performance_schema.prepared_statements_instances i
+JOIN performance_schema.threads h ON h.THREAD_ID = i.OWNER_THREAD_ID
+WHERE h.PROCESSLIST_DB NOT IN ({_SYSTEM}) AND i.COUNT_EXECUTE > 0
+  AND CHAR_LENGTH(i.SQL_TEXT) < {LONGEST_TEXT}
+GROUP BY i.SQL_TEXT, h.PROCESSLIST_DB
+"""
+_MARK = re.compile(
+    r"""(?P<quoted> '(?:[^'\\]|\\.|\'\')*' | "(?:[^"\\]|\\.)*" | `[^`]*` )
+    | (?P<number> \b(?:limit|offset)\s+ (?:\?\s*,\s*)? ) \?
+    | \?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
 _EXPLAINABLE = re.compile(r"\s*(?:select|update|delete|with)\b", re.IGNORECASE)
 
 
@@ -77,7 +97,8 @@ class Scans:
         found: list[dict[str, Any]] = []
         connection.execute("SET SESSION TRANSACTION READ ONLY")
         connection.execute("SET SESSION max_statement_time = 0.5")
-        for digest, text, schema, sample, examined in connection.execute(SAMPLES)[0]:
+        asked = [*connection.execute(SAMPLES)[0], *connection.execute(PREPARED)[0]]
+        for digest, text, schema, sample, examined in asked:
             if digest in self._explained or len(self._explained) >= MOST_PLANS:
                 continue
             self._explained.add(digest)
@@ -86,14 +107,31 @@ class Scans:
             # A table that is gone meanwhile, a statement of two: such a one has no plan.
             with suppress(ServerSilent):
                 connection.select(schema)
+                if digest.startswith(PREFIX):
+                    sample = with_values(sample)
                 answer, _ = connection.execute(f"EXPLAIN FORMAT=JSON {sample}")
                 connection.execute(f"EXPLAIN EXTENDED {sample}")
                 warnings, _ = connection.execute("SHOW WARNINGS")
                 rewritten = " ".join(str(row[2]) for row in warnings)
                 plan = json.loads(answer[0][0])
                 rows = _rows_of_plan(digest, text, plan, schema, rewritten, live)
-                found += [row for row in rows if not _was_ended(row, rewritten, int(examined))]
+                is_known = digest.startswith(PREFIX) or bool(_LIMIT.search(rewritten))
+                found += [
+                    row for row in rows
+                    if not is_known or examined >= READ_SHARE * row["live_rows"]
+                ]  # fmt: skip
         return found
+
+
+def with_values(statement: str) -> str:
+    """A prepared statement with a value for each of its marks, for EXPLAIN alone. Pure."""
+
+    def value(match: re.Match[str]) -> str:
+        if match["quoted"]:
+            return match[0]
+        return match[0].replace("?", "10") if match["number"] else "'1'"
+
+    return _MARK.sub(value, statement)
 
 
 def _table(name: str, live: int, fetched: int) -> dict[str, Any]:
@@ -118,11 +156,6 @@ def _rows_of_plan(
                 "filter": condition.replace("`", ""), "live_rows": live[table],
             })  # fmt: skip
     return found
-
-
-def _was_ended(row: Mapping[str, Any], rewritten: str, examined: int) -> bool:
-    """Whether a LIMIT ended the scan before it had read half of the table."""
-    return bool(_LIMIT.search(rewritten)) and examined < READ_SHARE * row["live_rows"]
 
 
 def scans_in(plan: Any, sort_key: str = "") -> Iterator[tuple[str, str]]:
