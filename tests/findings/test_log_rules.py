@@ -128,6 +128,21 @@ def test_pieces_of_a_line(made_run, line, more, expected):
     assert certainty(made_run.judge_by(splits_long_lines)) is expected
 
 
+@pytest.mark.parametrize(("length", "expected"), [(16384, None), (262118, FACT)])
+def test_awslogs_cuts_much_later(made_run, length, expected):
+    trials(made_run)
+    for stream in ("web/web/t1", "web/web/t2"):
+        made_run.row(
+            "delivered_logs", t=5, destination=f"logs:/ecs/a:{stream}", record="x" * length
+        )
+    found = made_run.judge_by(splits_long_lines)
+    assert certainty(found) is expected
+    if found:
+        (finding,) = found
+        assert finding.subject == "logs:/ecs/a", "one finding for a group, not one for each stream"
+        assert "partial_message" not in " ".join(finding.advice), "there is no router to join them"
+
+
 @pytest.mark.parametrize("rule", [loses_log_lines, delivers_log_lines_twice, splits_long_lines])
 def test_where_nothing_can_be_seen_to_arrive(new_run, rule):
     run = new_run()

@@ -323,8 +323,9 @@ def test_awslogs_delivers_in_order_and_says_so(tmp_path: Path, logs_client: Any)
         await drivers.prepare(wanted)
         log = drivers.open(wanted)
         log.write("stdout", b"".join(b"line %d\n" % n for n in range(2500)) + b"\nbad \xff\n")
+        log.write("stdout", b"x" * 20_000 + b"\n")
         await log.close(20.0)
-        assert (log.counted.accepted, log.counted.dropped) == (2502, 0)
+        assert (log.counted.accepted, log.counted.dropped) == (2503, 0)
         drivers.close()
 
     rows = Rows()
@@ -332,9 +333,13 @@ def test_awslogs_delivers_in_order_and_says_so(tmp_path: Path, logs_client: Any)
     found = logs_client("ap-northeast-1").get_log_events(
         logGroupName="made", logStreamName="ecs/app/t1", startFromHead=True, limit=10_000
     )["events"]
-    assert [e["message"] for e in found] == [*(f"line {n}" for n in range(2500)), "bad �"]
+    assert [e["message"] for e in found] == [
+        *(f"line {n}" for n in range(2500)),
+        "bad �",
+        "x" * 20_000,
+    ]
     delivered = rows.of("delivered_logs")
-    assert len(delivered) == 2501
+    assert len(delivered) == 2502
     assert delivered[0]["destination"] == "logs:made:ecs/app/t1"
 
 

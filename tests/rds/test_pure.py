@@ -288,7 +288,7 @@ def test_a_parameter_of_mysql_that_is_not_played_is_known_by_name(
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        ("SELECT a FROM t WHERE b = ? AND c = 'so?'", "SELECT a FROM t WHERE b = '1' AND c = 'so?'"),
+        ("SELECT a FROM t WHERE b = ? OR c = 'so?'", "SELECT a FROM t WHERE b = '1' OR c = 'so?'"),
         ("SELECT `?` FROM t LIMIT ?", "SELECT `?` FROM t LIMIT 10"),
         ("SELECT a FROM t WHERE b IN (?, ?) limit ?, ?",
          "SELECT a FROM t WHERE b IN ('1', '1') limit 10, 10"),

@@ -119,17 +119,20 @@ def doublings(store: EvidenceStore, windows: tuple[Window, ...]) -> list[Doublin
     return found
 
 
-def splits(store: EvidenceStore, piece: int) -> list[Split]:
-    """Records that say they are a part, or that have exactly the length at which lines are cut."""
+def splits(store: EvidenceStore, piece: int, event: int) -> list[Split]:
+    """Records that say they are a part, or that have exactly the length at which lines are cut:
+    `event` where awslogs brings them, `piece` elsewhere; the streams of a log group are one
+    destination."""
     rows = store.rows(
         f"""
-        SELECT destination, count(*), max(length(line)) FROM {_ARRIVED}
+        SELECT regexp_extract(destination, '^(logs:[^:]*|.*)', 1), count(*), max(length(line))
+        FROM {_ARRIVED}
         WHERE json_extract_string(object, '$.partial_message') IS NOT NULL
            OR json_extract_string(object, '$.partial_id') IS NOT NULL
-           OR strlen(line) = ?
-        GROUP BY 1
+           OR strlen(line) = CASE WHEN destination LIKE 'logs:%' THEN ? ELSE ? END
+        GROUP BY 1 ORDER BY 1
         """,
-        [piece],
+        [event, piece],
     )
     return [Split(str(name), int(count), int(longest or 0)) for name, count, longest in rows]
 

@@ -19,7 +19,7 @@ from hikkoshi.region.logs.fluentd import (
     buffer_lines,
 )
 from hikkoshi.region.logs.kept import BoundedFile, Evidence, LastLines
-from hikkoshi.region.logs.lines import Line, LineSplitter
+from hikkoshi.region.logs.lines import MAX_EVENT, MAX_LINE, Line, LineSplitter
 from hikkoshi.region.ports import LogTarget
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
@@ -83,6 +83,7 @@ class FargateLogDrivers:
             last_lines=self._last,
             key=(target.task_id, target.container),
             counted=counted,
+            longest=MAX_EVENT if target.driver == "awslogs" else MAX_LINE,
         )
 
     def last_lines(self, task_id: str, container: str, count: int = 20) -> list[str]:
@@ -154,8 +155,10 @@ class ContainerLog:
         last_lines: LastLines,
         key: tuple[str, str],
         counted: Counted,
+        longest: int = MAX_LINE,
     ) -> None:
         self._forwarder = forwarder
+        self._longest = longest
         self._file = file
         self._evidence = evidence
         self._last = last_lines
@@ -170,7 +173,7 @@ class ContainerLog:
         self._file.write(data)
         splitter = self._splitters.get(stream)
         if splitter is None:
-            splitter = self._splitters[stream] = LineSplitter()
+            splitter = self._splitters[stream] = LineSplitter(self._longest)
         self._hand_on(stream, splitter.feed(data))
 
     async def close(self, timeout_s: float) -> None:

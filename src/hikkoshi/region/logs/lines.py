@@ -1,4 +1,4 @@
-"""From a container's output in pieces to lines, as Docker's copier cuts them."""
+"""From a container's output in pieces to lines, as the log driver's copier cuts them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import secrets
 from dataclasses import dataclass
 
 MAX_LINE = 16 * 1024
-"""Docker's copier hands on at most 16 KiB at once; a longer line comes in parts."""
+"""The copier hands on at most 16 KiB at once; a longer line comes in parts."""
+
+MAX_EVENT = 262_144 - 26
+"""awslogs asks it for as much as an event of CloudWatch Logs held when the driver was written
+(aws/shim-loggers-for-containerd, logger/awslogs: WithBufferSizeInBytes(maximumBytesPerEvent))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +24,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """data: without its newline, at most 16 KiB. part None: a whole line."""
+    """data: without its newline. part None: a whole line."""
 
     data: bytes
     part: Part | None = None
 
 
 class LineSplitter:
-    """One stream of one container. Holds less than 16 KiB at any time."""
+    """One stream of one container. Holds less than `most` bytes at any time, and cuts there."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_LINE) -> None:
+        self._most = most
         self._rest = b""
         self._part: Part | None = None
 
@@ -50,15 +55,15 @@ class LineSplitter:
 
     def _cut(self, piece: bytes, lines: list[Line]) -> bytes:
         start = 0
-        while len(piece) - start >= MAX_LINE:
+        while len(piece) - start >= self._most:
             before = self._part
             self._part = Part(
                 before.id if before else secrets.token_hex(32),
                 before.ordinal + 1 if before else 1,
                 False,
             )
-            lines.append(Line(piece[start : start + MAX_LINE], self._part))
-            start += MAX_LINE
+            lines.append(Line(piece[start : start + self._most], self._part))
+            start += self._most
         return piece[start:]
 
     def _end(self, data: bytes) -> Line:
