@@ -299,3 +299,56 @@ def test_it_serves_in_a_task_by_the_shared_socket(surveyed: Path) -> None:
             assert answer.read() == b"a static file\n"
     finally:
         run("down", "served", cwd=surveyed)
+
+
+def test_php_fpm_behind_nginx(tmp_path: Path) -> None:
+    """It speaks no HTTP: nginx is kept unless somebody says no, and both have the scripts."""
+    root = tmp_path / "root"
+    files = {
+        "etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n',
+        "etc/php/8.2/fpm/php-fpm.conf": "include=/etc/php/8.2/fpm/pool.d/*.conf\n",
+        "etc/php/8.2/fpm/pool.d/www.conf": "[www]\nlisten = /run/php/php8.2-fpm.sock\n"
+        "env[DB_PASSWORD] = hunter2-Zq9\n",
+        "etc/nginx/nginx.conf": "events {}\nhttp { include /etc/nginx/sites-enabled/*; }\n",
+        "etc/nginx/sites-enabled/app": "server { root /var/www/app/public; location ~ php$ "
+        "{ fastcgi_pass unix:/var/run/php/php8.2-fpm.sock; } }\n",
+        "var/www/app/public/index.php": "<?php\n",
+        "var/www/app/composer.json": "{}",
+        "var/www/app/vendor/a/b/c/d/e.php": "<?php\n",
+        "var/www/app/.env": "APP_KEY=hunter2-Zq9\n",
+        "usr/sbin/php-fpm8.2": "\x7fELF",
+        "usr/sbin/nginx": "\x7fELF",
+        "etc/systemd/system/php8.2-fpm.service": UNIT.format("/usr/sbin/php-fpm8.2 --nodaemonize"),
+        "etc/systemd/system/nginx.service": UNIT.format("/usr/sbin/nginx"),
+        "var/lib/dpkg/status": "".join(
+            f"Package: {name}\nStatus: install ok installed\nVersion: 1\n\n"
+            for name in ("php8.2-fpm", "php8.2-mysql", "nginx")
+        ),
+        "var/lib/dpkg/info/php8.2-fpm.list": "/usr/sbin/php-fpm8.2\n"
+        "/etc/systemd/system/php8.2-fpm.service\n",
+        "var/lib/dpkg/info/nginx.list": "/usr/sbin/nginx\n/etc/systemd/system/nginx.service\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    for name in ("php8.2-fpm", "nginx"):
+        (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
+    run("survey", "--root", "root", cwd=tmp_path)
+    run("plan", "survey.json", "-o", "home", "--yes", cwd=tmp_path)
+    run("check", "home", cwd=tmp_path)
+    home = tmp_path / "home"
+    definition = load_project(home).task_definition
+    names = [c["name"] for c in definition["containerDefinitions"]]
+    assert names == ["php8-2-fpm", "log-router", "nginx"]
+    assert definition["containerDefinitions"][2]["mountPoints"][0]["containerPath"] == "/run/php"
+    dockerfile = (home / "Dockerfile").read_text()
+    assert "php8.2-fpm php8.2-mysql" in dockerfile and 'VOLUME ["/run/php"]' in dockerfile
+    assert "clear_env = no" in (home / "rootfs/etc/php/8.2/fpm/pool.d/zz-hikkoshi.conf").read_text()
+    for place in ("rootfs", "nginx"):
+        assert (home / place / "var/www/app/vendor/a/b/c/d/e.php").is_file()
+    moving = (home / "MOVING.md").read_text()
+    assert "/var/www/app/.env` was not copied" in moving and "www.conf has a secret" in moving
+    texts = [p for p in tmp_path.rglob("*") if p.is_file() and root not in p.parents]
+    assert not [p for p in texts if b"hunter2" in p.read_bytes()]

@@ -69,6 +69,32 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert Redactor().text(text, "here") == text
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["env[DB_PASSWORD] = {}", "SetEnv DB_PASSWORD {}", "fastcgi_param DB_PASSWORD {};",
+     'proxy_set_header X-Api-Key "{}";', "stats auth admin:{}", "PROXY_PASS={}", "proxy_pass={}",
+     "  user bob insecure-password {} groups g", "RequestHeader set X-Token {}",
+     "http-request set-header X-Token {} if x", "set $api_key {};",
+     'environment=API_TOKEN="{}",MODE=prod', "proxy_pass http://u:{}@h/;"],
+)  # fmt: skip
+def test_as_web_servers_and_supervisors_write_them(line: str) -> None:
+    clean = Redactor().text(line.format("hunter2-Zq9"), "here")
+    assert "hunter2" not in clean and "⟨secret" in clean
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ProxyPass http://localhost:8000/", "ProxyPassReverse http://localhost/", "ServerTokens OS",
+     "proxy_pass http://app;", "fastcgi_pass unix:/x.sock;", "proxy_pass_header Authorization;",
+     'auth_basic "Restricted";', "auth_request /auth;", 'AuthName "My site"',
+     "proxy_set_header Authorization $http_authorization;", "cookie SRV insert indirect",
+     "http-request set-header X-Auth-Token %[src]", "user haproxy", "AuthBasicProvider file",
+     "SSLPassPhraseDialog exec:/usr/share/apache2/ask-for-passphrase"],
+)  # fmt: skip
+def test_what_web_servers_write_and_is_none(line: str) -> None:
+    assert Redactor().text(line, "here") == line
+
+
 # A password as people and generators make them; not one that is a word of the survey itself.
 PASSWORDS = st.text(
     string.ascii_letters + string.digits + "!#%*+-.~^_", min_size=9, max_size=40

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.model.survey import Application, Host, Program, Survey, Unit
 from hikkoshi.plan.account import health_check_path, target_groups
 from hikkoshi.plan.choice import Notebook
+from hikkoshi.plan.docker_run import DockerRun, read_docker_run
 from hikkoshi.plan.fitting import NO_HTTP, own_configurations, ports_said
 from hikkoshi.plan.sockets import Bound, find_bound
 from hikkoshi.plan.sockets import program as program_name
@@ -36,7 +37,7 @@ USUAL_HEALTH: Mapping[str, str] = {
 }  # fmt: skip
 _PORT_FLAG = re.compile(
     r"^--?(?:p|port|listen|bind|addr|address|http|web\.listen-address|listen-address|"
-    r"listen-client-urls|http-port|http-address|b)(?:[= ](.*))?$"
+    r"Dserver\.port|server\.port|listen-client-urls|http-port|http-address|b)(?:[= ](.*))?$"
 )
 _HEALTH = re.compile(
     r"^/(?:[\w.-]+/)*(?:health\w*|_health|livez?|readyz?|ready|alive|ping|status|up|heartbeat)$",
@@ -50,7 +51,7 @@ _QUOTED_PATH = re.compile(r"\^?(\\?/[\w\\/.-]*)\$?")
 class Chosen:
     """command: with its variables expanded, as systemd starts it. health_codes: what the target
     group takes as well. speaks: http, tcp, fastcgi or uwsgi. bound: where it listens, if that is no
-    port of HTTP's."""
+    port of HTTP's. container: it is one on the host already; the command is then its image's."""
 
     name: str
     unit: Unit
@@ -63,6 +64,7 @@ class Chosen:
     health_codes: str = "200"
     speaks: str = "http"
     bound: Bound | None = None
+    container: DockerRun | None = None
 
     @property
     def socket(self) -> str:
@@ -81,17 +83,24 @@ def choose_application(survey: Survey, notebook: Notebook) -> Chosen:
     unit, files = _unit(host, notebook)
     name = re.sub(r"[^a-z0-9-]", "-", unit.name.removesuffix(".service").lower()).strip("-")
     name = notebook.note("service", name or "application", f"the unit is called {unit.name}")
-    command = expand(unit)
-    program = _program(host, unit, command)
+    command = without_shell(expand(unit))
+    run = read_docker_run(command, unit.environment)
+    if run is not None:
+        unit = replace(unit, environment=run.environment, working_directory="", before_start=())
+        command, files = run.rest, Application(unit.name, "")
+    program = None if run else _program(host, unit, command)
     bound = _bound(host, unit, command, notebook)
+    if run is not None and run.port:
+        bound = Bound("", run.port, "http", "its `docker run` publishes that port")
     port = _port(survey, host, unit, command, program, bound, notebook)
     speaks = bound.speaks if bound else "http"
     if not _speaks_http(unit, command, notebook):
         return Chosen(name, unit, files, program, command, port, "", speaks_http=False,
-                      speaks="tcp", bound=bound)  # fmt: skip
+                      speaks="tcp", bound=bound, container=run)  # fmt: skip
     health, codes = _health(survey, host, files, port, command, notebook)
     return Chosen(name, unit, files, program, command, port, health, health_codes=codes,
-                  speaks_http=speaks == "http", speaks=speaks, bound=bound)  # fmt: skip
+                  speaks_http=speaks == "http", speaks=speaks, bound=bound,
+                  container=run)  # fmt: skip
 
 
 def _bound(host: Host, unit: Unit, command: tuple[str, ...], notebook: Notebook) -> Bound | None:
@@ -128,6 +137,18 @@ def expand(unit: Unit) -> tuple[str, ...]:
     return tuple(words)
 
 
+def without_shell(command: tuple[str, ...]) -> tuple[str, ...]:
+    """`bash -lc "bundle exec puma"` is started without the shell, which does nothing else there but
+    set paths (rbenv, nvm); one with more than words in it is left as it is."""
+    is_shell = len(command) >= 3 and PurePosixPath(command[0]).name in ("sh", "bash", "dash")
+    if not is_shell or not re.match(r"^-[a-z]*c$", command[-2]):
+        return command
+    if not re.match(r"^(?:exec\s+)?[\w./@:=+,\s-]+$", command[-1]) or "=" in command[-1].split()[0]:
+        return command
+    words = command[-1].split()
+    return tuple(words[1:] if words[0] == "exec" else words)
+
+
 def _unit(host: Host, notebook: Notebook) -> tuple[Unit, Application]:
     by_name = {unit.name: unit for unit in host.units}
     found = [(by_name[a.unit], a) for a in host.applications if a.unit in by_name]
@@ -139,12 +160,14 @@ def _unit(host: Host, notebook: Notebook) -> tuple[Unit, Application]:
     listening = {listener.unit for listener in host.listeners}
     front = {"nginx.service", "apache2.service", "httpd.service", "haproxy.service"}
 
+    has_others = len(found) > 1  # A list is empty while it is sorted.
+
     def rank(pair: tuple[Unit, Application]) -> tuple[bool, bool, bool, bool, str]:
         unit, files = pair
         return (
             unit.package is not None,
             not files.root,
-            unit.name in front and len(found) > 1,
+            unit.name in front and has_others,
             bool(listening) and unit.name not in listening,
             unit.name,
         )

@@ -185,7 +185,10 @@ def settings(
         "region": place.region,
         "cluster": place.cluster,
         "images": {
-            place.image(name): {"dockerfile": "Dockerfile", "embedded": image.embedded},
+            place.image(name): {
+                "dockerfile": "Dockerfile",
+                **({"embedded": image.embedded} if image.embedded else {}),
+            },
             place.image(f"{name}-log-router"): {
                 "dockerfile": "log-router/Dockerfile",
                 "embedded": {"from": ROUTER_BASE, "copy": router_copies},

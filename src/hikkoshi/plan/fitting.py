@@ -64,7 +64,7 @@ def fit(
     fitted = Fitted(list(command))
     name = PurePosixPath(command[0]).name if command else ""
     bound = loopback_lines(configurations)
-    rule = _RULES.get(name)
+    rule = _php_fpm if re.match(r"^php[\d.]*-fpm[\d.]*$", name) else _RULES.get(name)
     if rule is not None:
         rule(fitted, configurations, bool(bound), port)
     _open_words(fitted)
@@ -83,7 +83,9 @@ def own_configurations(host: Host, unit: Unit, command: Sequence[str]) -> list[C
     names = {unit.name.removesuffix(".service"), unit.package or ""}
     names.add(PurePosixPath(command[0]).name if command else "")
     names |= {name.removesuffix("-server").rstrip("0123456789") for name in names}
-    tops = tuple(f"/etc/{name}{end}" for name in names if name for end in ("/", ".conf"))
+    tops = tuple(f"/etc/{name}{end}" for name in names if name for end in ("/", ".conf", ".d/"))
+    version = re.match(r"^php([\d.]+)-fpm\.service$", unit.name)
+    tops += (f"/etc/php/{version[1]}/fpm/",) if version else ()
     return [
         c for c in host.configurations
         if c.path in command or (c.path.startswith(tops) and c.kind in _OWN_KINDS)
@@ -203,6 +205,23 @@ def _pgbouncer(fitted: Fitted, own: Sequence[Configuration], is_bound: bool, por
     fitted.command[fitted.command.index(paths[-1])] = place
     fitted.told.append(f"pgbouncer is started with {place}, which includes {paths[-1]} and then "
                        "sets `listen_addr = 0.0.0.0`")  # fmt: skip
+
+
+def _php_fpm(fitted: Fitted, own: Sequence[Configuration], is_bound: bool, port: int) -> None:
+    """As PHP's own image does it. The pool's file keeps its name: sections are joined by it."""
+    pool = next((c for c in own if re.search(r"^\s*listen\s*=", c.text, re.MULTILINE)), None)
+    name = re.search(r"^\s*\[(?!global\])([\w.-]+)\]", pool.text, re.MULTILINE) if pool else None
+    if pool is None or name is None:
+        fitted.told.append("its pool was not read: let its logs go to stderr, and set "
+                           "`clear_env = no`, without which it sees no variable")  # fmt: skip
+        return
+    place = f"{PurePosixPath(pool.path).parent}/zz-hikkoshi.conf"
+    fitted.files[place] = (
+        f"[global]\nerror_log = /proc/self/fd/2\n[{name[1]}]\nclear_env = no\n"
+        "catch_workers_output = yes\ndecorate_workers_output = no\n"
+    )
+    fitted.told.append(f"{place} lets its logs go to stderr, and its scripts see the task's "
+                       "variables (`clear_env = no`)")  # fmt: skip
 
 
 def _nothing(fitted: Fitted, own: Sequence[Configuration], is_bound: bool, port: int) -> None:

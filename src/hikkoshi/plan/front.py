@@ -46,6 +46,7 @@ class Front:
     shared: Shared | None = None
     content: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -131,7 +132,7 @@ def _front(host: Host, chosen: Chosen, server: Server, unit: Unit) -> Front | No
         if any(path.startswith(f"{directory}/") for directory in content)
     }
     return Front(server, unit, served.port, files, served.where, packages,
-                 tuple(told), shared, content, copies)  # fmt: skip
+                 tuple(told), shared, content, copies, own.left_out if own else {})  # fmt: skip
 
 
 def in_a_task(

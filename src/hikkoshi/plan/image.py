@@ -13,6 +13,8 @@ from hikkoshi.model.survey import Host
 from hikkoshi.plan import packaged
 from hikkoshi.plan.application import Chosen
 from hikkoshi.plan.choice import Notebook
+from hikkoshi.plan.docker_run import DockerRun
+from hikkoshi.plan.environment import MARK
 from hikkoshi.plan.fitting import fit, own_configurations
 from hikkoshi.plan.front import Front
 from hikkoshi.plan.front_server import Shared
@@ -35,6 +37,8 @@ _PYTHONS = {("debian", "10"): "3.7", ("debian", "11"): "3.9", ("debian", "12"): 
             ("amzn", "2023"): "3.9", ("rhel", "8"): "3.6", ("rhel", "9"): "3.9"}  # fmt: skip
 _SAFE = re.compile(r"^[\w./+@:-]+$")
 _USER_ID = 10001
+_INTERPRETER = re.compile(r"^(?:python[\d.]*|pypy3?|ruby[\d.]*|node|nodejs|php[\d.]*|java|bundle|"
+                          r"npm|npx|yarn|pnpm)$")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Image:
 
 
 def plan_image(chosen: Chosen, host: Host, notebook: Notebook, front: Front | None) -> Image:
+    if chosen.container is not None:
+        return _of_container(chosen, chosen.container, notebook)
     kind = runtime(chosen)
     base = notebook.note("base_image", _base(kind, chosen, host), _why(kind, chosen))
     own = own_configurations(host, chosen.unit, chosen.command)
@@ -67,7 +73,12 @@ def plan_image(chosen: Chosen, host: Host, notebook: Notebook, front: Front | No
         rebound = rebind(fitted.command, chosen.unit.environment, chosen.bound, chosen.port, shared)
         fitted.environment |= rebound.environment
         fitted.told += rebound.told
-    fitted.command = _command(kind, rebound.command)
+    fitted.command = _command(kind, rebound.command, chosen.files.root)
+    undone = list(rebound.undone)
+    if any(MARK.search(word) for word in fitted.command):
+        undone.append("its command line has a secret in it, which the survey left out: the command "
+                      "does not work as it is written. Let the program take it from a variable, "
+                      "which a secret of the task definition fills")  # fmt: skip
     package = packaged.system_package(chosen)
     is_from_tree = bool(package and host.system.tree and kind not in ("python", "static"))
     kept = chosen.files.kept
@@ -77,13 +88,21 @@ def plan_image(chosen: Chosen, host: Host, notebook: Notebook, front: Front | No
         content = tuple(f"{directory}/" for directory in chosen.files.named)
         kept = tuple(path for path in kept if path.startswith(("/etc/", *content)))
     copies = {f"{ROOT}{path}": path for path in kept}
+    extensions = _php_extensions(chosen, host)
     if front is not None and chosen.speaks == "fastcgi":
         # The web server names the scripts; they run here.
         copies |= {f"{ROOT}{path}": path for path in front.copies.values()}
     made = {f"{ROOT}{path}": text for path, text in fitted.files.items()}
+    pools = {f"{ROOT}{c.path}": c.text for c in own if c.kind == "php-fpm"}
+    made |= {path: text for path, text in pools.items() if path not in made}
+    undone += [f"{path.removeprefix(ROOT)} has a secret in it, which the survey left out: let it "
+               "be a variable of the task, which its scripts see"
+               for path, text in pools.items() if MARK.search(text)]  # fmt: skip
+    copies = {path: place for path, place in copies.items() if path not in made}
     told = tuple(fitted.told)
     if is_from_tree:
         embedded = packaged.embedded(chosen, host, fitted, own, ROOT)
+        embedded["system_packages"] += extensions
         if front is not None and chosen.speaks == "fastcgi":
             served = {f"{ROOT}{place}": place for place in front.places}
             embedded["copy"] = {**embedded.get("copy", {}), **served}
@@ -93,12 +112,42 @@ def plan_image(chosen: Chosen, host: Host, notebook: Notebook, front: Front | No
         embedded = _with_made(embedded, made)
     text = _dockerfile(kind, chosen, base, {**copies, **made}, fitted.command,
                        packaged.writable(chosen.unit, chosen.command, own) if package else [],
-                       packaged.user_of(chosen, host) if package else "app", shared)  # fmt: skip
+                       packaged.user_of(chosen, host) if package else "app", shared,
+                       extensions)  # fmt: skip
     return Image(
         text, embedded, copies, tuple(fitted.command), base,
         () if is_from_tree else _reasons_not(kind, chosen, copies), made, fitted.environment, told,
-        tuple(rebound.undone),
+        tuple(undone),
     )  # fmt: skip
+
+
+def _of_container(chosen: Chosen, run: DockerRun, notebook: Notebook) -> Image:
+    """The unit starts a container: its image is taken as it is."""
+    is_read = bool(re.match(r"^[\w./:@-]+$", run.image))
+    base = notebook.note("base_image", run.image if is_read else "scratch",
+                         f"{chosen.unit.name} runs it by docker")  # fmt: skip
+    lines = ["# Written by hikkoshi plan: the image that the host runs, as it is.", f"FROM {base}"]
+    lines += [f"CMD {json.dumps(list(chosen.command))}"] if chosen.command else []
+    undone = [f"it mounts `{volume}` of the host: a task has no such disk; EFS, S3, or a step of "
+              "the image's build" for volume in run.volumes]  # fmt: skip
+    if not is_read:
+        undone.append("the options of its `docker run` could not be read to the end: say which "
+                      "image it runs, by the answer `base_image`")  # fmt: skip
+    reason = (f"its image {base} is in a registry or in the host's Docker: rehearse with --engine "
+              "docker, or describe it by an archive of `hikkoshi image pull`")  # fmt: skip
+    told = (f"it is a container on the host already ({base}): the Dockerfile takes that image; "
+            "its other options than -e, -p and -v are not carried over",)  # fmt: skip
+    return Image("\n".join(lines) + "\n", {}, {}, chosen.command, base, (reason,), told=told,
+                 undone=tuple(undone))  # fmt: skip
+
+
+def _php_extensions(chosen: Chosen, host: Host) -> list[str]:
+    """Packages of the same PHP that are installed beside it: php8.2-mysql, php-mysqlnd."""
+    if chosen.speaks != "fastcgi":
+        return []
+    stem = re.match(r"^(php[\d.]*)-fpm", chosen.unit.package or "")
+    names = [p.name for p in host.packages if stem and p.name.startswith(f"{stem[1]}-")]
+    return [n for n in names if n != chosen.unit.package and re.match(r"^[\w.+-]+$", n)]
 
 
 def _with_made(embedded: dict[str, Any], made: Mapping[str, str]) -> dict[str, Any]:
@@ -116,7 +165,9 @@ def runtime(chosen: Chosen) -> str:
     interpreter = PurePosixPath(program.interpreter).name if program and program.interpreter else ""
     for name in (first, interpreter):
         for prefix, kind in (("python", "python"), ("pypy", "python"), ("node", "node"),
-                             ("ruby", "ruby"), ("java", "java"), ("php", "php")):  # fmt: skip
+                             ("ruby", "ruby"), ("java", "java"), ("php", "php"),
+                             ("bundle", "ruby"), ("npm", "node"), ("npx", "node"),
+                             ("yarn", "node"), ("pnpm", "node")):  # fmt: skip
             if name.startswith(prefix):
                 return kind
     if program is None:
@@ -141,10 +192,21 @@ def _python_version(chosen: Chosen, host: Host) -> str:
     return _PYTHONS.get((system.id, major), "3.11")
 
 
+def _node_version(chosen: Chosen) -> str:
+    """Of nvm's path, or as pm2 wrote it down; else the one that this was written for."""
+    unit = chosen.unit
+    for text in (*chosen.command, *unit.environment.values(), unit.description):
+        found = re.search(r"/node/v(\d+)\.|\bpm2, node (\d+)\.", text)
+        if found:
+            return found[1] or found[2]
+    return "20"
+
+
 def _base(kind: str, chosen: Chosen, host: Host) -> str:
     if kind == "python":
         return f"python:{_python_version(chosen, host)}-slim"
-    names = {"static": "alpine:3.20", "node": "node:20-slim", "ruby": "ruby:3.3-slim",
+    names = {"static": "alpine:3.20", "node": f"node:{_node_version(chosen)}-slim",
+             "ruby": "ruby:3.3-slim",
              "java": "eclipse-temurin:17-jre", "php": "php:8.3-cli"}  # fmt: skip
     if kind in names:
         return names[kind]
@@ -186,6 +248,7 @@ def _dockerfile(
     directories: list[str],
     user: str | None,
     shared: Shared | None,
+    extensions: list[str],
 ) -> str:
     """user: `app` is made; None is root; another comes with the package. shared: a volume takes the
     owner and mode of the directory that the image declares as one. Source: Bind mounts, ECS's
@@ -198,8 +261,12 @@ def _dockerfile(
         lines += [f"FROM {base} AS build", install, ""]
     lines.append(f"FROM {base}")
     if kind == "package" and chosen.packages and _SAFE.match(chosen.packages[0]):
-        lines += [f"RUN apt-get update && apt-get install -y --no-install-recommends "
-                  f"{chosen.packages[0]} \\", "    && rm -rf /var/lib/apt/lists/*"]  # fmt: skip
+        names = " ".join([chosen.packages[0], *extensions])
+        if base.startswith("amazonlinux"):
+            lines.append(f"RUN dnf install -y {names} && dnf clean all")
+        else:
+            lines += [f"RUN apt-get update && apt-get install -y --no-install-recommends {names}"
+                      " \\", "    && rm -rf /var/lib/apt/lists/*"]  # fmt: skip
     if packages:
         lines.append("COPY --from=build /install /usr/local")
     if kind == "static":
@@ -214,6 +281,7 @@ def _dockerfile(
         lines.append(f"RUN useradd --system --no-create-home --uid {_USER_ID} app")
     if copies:
         lines.append(f"COPY {ROOT}/ /")
+    lines += _own_pythons(base, copies)
     log = own_log(chosen.unit)
     if log and _SAFE.match(log):
         folder = str(PurePosixPath(log).parent)
@@ -231,13 +299,28 @@ def _dockerfile(
     return "\n".join(lines) + "\n"
 
 
-def _command(kind: str, command: list[str]) -> list[str]:
-    """In the image the interpreter is found on the PATH: it may be elsewhere than on the host."""
+def _own_pythons(base: str, copies: Mapping[str, str]) -> list[str]:
+    """A virtual environment's python is a link to the host's, which is elsewhere in the image."""
+    homes = [path.removesuffix("/pyvenv.cfg") for path in copies.values()
+             if path.endswith("/pyvenv.cfg") and _SAFE.match(path)]  # fmt: skip
+    links = [path for path in copies.values() for home in homes
+             if re.fullmatch(re.escape(home) + r"/bin/python[\d.]*", path)]  # fmt: skip
+    if not links or not base.startswith("python:"):
+        return []
+    steps = " \\\n    && ".join(f"ln -sf /usr/local/bin/python3 {link}" for link in sorted(links))
+    return [f"RUN {steps}"]
+
+
+def _command(kind: str, command: list[str], root: str) -> list[str]:
+    """In the image the interpreter is found on the PATH: it may be elsewhere than on the host (nvm,
+    rbenv). One of the application's own directory, a virtual environment's, comes along."""
     words = list(command)
     if kind in ("python", "node", "ruby", "java", "php") and words:
         first = PurePosixPath(words[0])
-        if str(first.parent) in ("/usr/bin", "/bin", "/usr/local/bin"):
-            words[0] = "python3" if kind == "python" else first.name
+        is_own = bool(root) and str(first).startswith(f"{root}/")
+        is_usual = str(first.parent) in ("/usr/bin", "/bin", "/usr/local/bin")
+        if is_usual or (_INTERPRETER.match(first.name) and first.is_absolute() and not is_own):
+            words[0] = "python3" if first.name.startswith("python") else first.name
     if words and PurePosixPath(words[0]).name == "nginx":
         # In the background it would end its container at once.
         words = [word.replace("daemon on;", "daemon off;") for word in words]

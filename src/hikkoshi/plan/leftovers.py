@@ -42,6 +42,10 @@ _MANAGED = {
     "varnish": "CloudFront, or a service of its own",
 }  # fmt: skip
 
+_AT_BOOT = (
+    "a task has no boot: if it goes on running it is a service or a container of its own, if it is "
+    "done once a step of the image's build or an entrypoint"
+)
 _SCHEDULE = "an EventBridge schedule that runs the task with this command"
 
 
@@ -51,26 +55,6 @@ class Leftovers:
     stays: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     decide: list[str] = field(default_factory=list)
-
-
-def find_traces(host: Host, unit: Unit) -> tuple[str, str]:
-    """(`xray`, `otel` or nothing, because)."""
-    names = {u.name.removesuffix(".service"): u for u in host.units}
-    for name in ("xray", "aws-xray-daemon"):
-        if name in names:
-            return "xray", f"{name}.service runs on the host"
-    for name in ("aws-otel-collector", "otelcol"):
-        if name in names:
-            return "otel", f"{name}.service runs on the host"
-    for variable in unit.environment:
-        if variable.startswith("AWS_XRAY"):
-            return "xray", f"{variable} is in the application's environment"
-        if variable.startswith("OTEL_EXPORTER"):
-            return "otel", f"{variable} is in the application's environment"
-    for listener in host.listeners:
-        if listener.port == 2000 and listener.protocol == "udp":
-            return "xray", "something on the host listens on 2000/udp"
-    return "", "nothing on the host collects traces"
 
 
 def find_leftovers(
@@ -97,6 +81,7 @@ def find_leftovers(
                 f"{front.shared.directory}"
             )
         found.moves += front.told
+        found.lost += [f"`{path}` was not copied: {why}" for path, why in front.left_out.items()]
     _unlike_a_container(host, chosen, found, is_fronted=front is not None)
     if chosen.speaks in ("fastcgi", "uwsgi") and front is None and chosen.bound:
         found.decide.append(
@@ -191,8 +176,10 @@ def _scheduled(host: Host, chosen: Chosen, found: Leftovers) -> None:
         is_of_system = job.package is not None or re.search(
             r"run-parts|/usr/lib|anacron|e2scrub|logrotate|/usr/sbin/", job.command)  # fmt: skip
         if not is_of_system:
+            # cron's @reboot starts what is to run on, or what is to be done once.
+            cure = _SCHEDULE if job.schedule != "@reboot" else _AT_BOOT
             found.decide.append(
-                f"cron `{job.command}` ({job.schedule}, as {job.user}; {job.where}): {_SCHEDULE}"
+                f"cron `{job.command}` ({job.schedule}, as {job.user}; {job.where}): {cure}"
             )
 
 

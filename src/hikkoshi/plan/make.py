@@ -16,11 +16,12 @@ from hikkoshi.plan.choice import Notebook, Planned
 from hikkoshi.plan.environment import plan_environment
 from hikkoshi.plan.fluent_bit import PARSERS
 from hikkoshi.plan.front import plan_front
-from hikkoshi.plan.image import ROOT, plan_image
-from hikkoshi.plan.leftovers import find_leftovers, find_traces
+from hikkoshi.plan.image import ROOT, plan_image, runtime
+from hikkoshi.plan.leftovers import find_leftovers
 from hikkoshi.plan.logs import translate
 from hikkoshi.plan.moving import write_moving
 from hikkoshi.plan.size import choose_nofile, choose_size
+from hikkoshi.plan.tracing import capture, find_traces
 from hikkoshi.plan.traffic import BODIES, plan_traffic
 
 _UNKNOWN_SUBNET = "subnet-00000000000000000"
@@ -57,12 +58,15 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
     size = choose_size(host, chosen.unit, sidecars, notebook)
     nofile = choose_nofile(host, chosen.unit, notebook)
     image = plan_image(chosen, host, notebook, front)
+    captured, why = capture(runtime(chosen), chosen.unit, chosen.command, chosen.files)
+    told = [*image.told, *([why] if why else [])]
     router = translate(chosen.name, chosen.unit, host.configurations, place.region, notebook)
     traffic = plan_traffic(chosen.name, host.access_logs, chosen.health_path, notebook)
     schema, copies = _schema(chosen, environment.database is not None, notebook)
     reasons = list(image.reasons_not)
+    more = {**image.environment, **captured}
     task = documents.task_definition(
-        chosen, place, size, nofile, environment, router, traces, image.environment, front
+        chosen, place, size, nofile, environment, router, traces, more, front
     )
     settings = documents.settings(
         chosen, place, image, environment, router, traffic, schema,
@@ -74,7 +78,7 @@ def make_plan(survey: Survey, notebook: Notebook) -> Planned:
         and (unit.is_enabled or unit.is_active)
         and (_is_known_agent(unit.name) or any(a.unit == unit.name for a in host.applications))
     ]  # fmt: skip
-    leftovers = find_leftovers(host, chosen, others, image.told, image.undone, front)
+    leftovers = find_leftovers(host, chosen, others, told, image.undone, front)
     notebook.refuse_unknown((BODIES, "schema"))
     files = {
         "ecs-task-def.json": _json(task),

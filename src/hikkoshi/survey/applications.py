@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import sys
 import zipfile
@@ -229,6 +230,26 @@ def describe_application(
         tuple(third),
         tuple(sorted(paths)),
     )
+
+
+def installed_elsewhere(root: str, kept: Iterable[str], gathered: Gathered) -> dict[str, str]:
+    """Directories outside `root` to which an editable install (`pip install -e`) of its virtual
+    environment leads, with the reason why they are not here. Source: PEP 610, direct_url.json."""
+    found = {}
+    for path in kept:
+        if not path.endswith(".dist-info/direct_url.json") or path not in gathered.files:
+            continue
+        with suppress(ValueError, TypeError, AttributeError):
+            said = json.loads(gathered.text(path))
+            target = str(said["url"]).removeprefix("file://") if "url" in said else ""
+            if said.get("dir_info", {}).get("editable") is True and target.startswith("/"):
+                name = PurePosixPath(path).parent.name.partition("-")[0]
+                if not root or not f"{target}/".startswith(f"{root}/"):
+                    found[target] = (
+                        f"{name} is installed from there (pip install -e), outside the "
+                        "application's directory: install it in the image"
+                    )
+    return found
 
 
 def _schema_order(path: str) -> tuple[bool, bool, str]:

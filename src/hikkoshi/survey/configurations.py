@@ -18,6 +18,7 @@ from hikkoshi.model.survey import (
 )
 from hikkoshi.survey import rpm
 from hikkoshi.survey.gathered import Gathered, matches
+from hikkoshi.survey.supervised import SUPERVISORD
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "fluentd": (
@@ -50,6 +51,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "/etc/php/*/fpm/php-fpm.conf", "/etc/php/*/fpm/pool.d/*.conf", "/etc/php-fpm.conf",
         "/etc/php-fpm.d/*.conf",
     ),
+    "supervisord": SUPERVISORD,
     "uwsgi": ("/etc/uwsgi/*.ini", "/etc/uwsgi/*/*.ini"),
     "logrotate": ("/etc/logrotate.d/*",),
 }  # fmt: skip

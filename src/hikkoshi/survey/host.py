@@ -9,10 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from hikkoshi.model.survey import Application, Host, Unseen
-from hikkoshi.survey import applications, commands, configurations, rpm, systemd
+from hikkoshi.survey import applications, commands, configurations, rpm, supervised, systemd
 from hikkoshi.survey.access_logs import read_access_log
 from hikkoshi.survey.gathered import Gathered, Reach
-from hikkoshi.survey.portrait import Seen, content_of, data_places, draw, not_seen
+from hikkoshi.survey.portrait import (
+    Seen,
+    content_of,
+    data_places,
+    draw,
+    named_by_configuration,
+    not_seen,
+)
 from hikkoshi.survey.programs import is_interpreter
 from hikkoshi.survey.shell import Broken
 
@@ -87,7 +94,7 @@ def _files(seen: Seen, reach: Reach) -> None:
     seen.take(
         reach.read(
             (*patterns, *known, *configurations.CRON, *configurations.CERTIFICATES,
-             *configurations.SYSTEM),
+             *configurations.SYSTEM, *supervised.PM2),
             _TEXT_LIMIT,
         )
     )  # fmt: skip
@@ -100,7 +107,7 @@ def _files(seen: Seen, reach: Reach) -> None:
     units = tuple(systemd.with_environment(unit, seen.gathered) for unit in units)
     if seen.gathered.answer("units"):
         units = systemd.with_state(units, seen.gathered.answer("units"))
-    seen.units = units
+    seen.units = supervised.with_supervised(units, seen.gathered)
 
 
 def _applications(seen: Seen, reach: Reach) -> None:
@@ -110,8 +117,9 @@ def _applications(seen: Seen, reach: Reach) -> None:
     units = [unit.files[0] for unit in seen.units]
     seen.owners.update(reach.owners(sorted({*units, *programs, *cron})))
     seen.units = tuple(replace(u, package=seen.owners.get(u.files[0])) for u in seen.units)
+    starters = supervised.starters(seen.units)
     seen.chosen = tuple((u, applications.root_of(u)) for u in seen.units
-                        if applications.is_candidate(u))  # fmt: skip
+                        if applications.is_candidate(u) and u.name not in starters)  # fmt: skip
     roots = {root for _, root in seen.chosen if root}
     states = {
         f"/var/lib/{name}"
@@ -132,6 +140,8 @@ def _applications(seen: Seen, reach: Reach) -> None:
     packaged = [(u, seen.owners[u.files[0]]) for u, _ in seen.chosen if u.files[0] in seen.owners]
     own = {p for pair in packaged for p in applications.configuration_patterns(*pair)}
     seen.take(reach.read(sorted(own), _TEXT_LIMIT))
+    named_there = {d for unit, _ in seen.chosen for d in named_by_configuration(seen, unit)}
+    seen.take(reach.listing(sorted(named_there), 12, _MOST_ENTRIES))
     content = {
         path
         for unit, _ in seen.chosen

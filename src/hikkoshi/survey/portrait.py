@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hikkoshi.model.survey import (
@@ -17,8 +17,8 @@ from hikkoshi.model.survey import (
     Unit,
     Unseen,
 )
-from hikkoshi.survey import applications, commands, configurations, rpm, systemd
-from hikkoshi.survey.gathered import Gathered, matches
+from hikkoshi.survey import applications, commands, configurations, rpm, supervised, systemd
+from hikkoshi.survey.gathered import Entry, Gathered, matches
 from hikkoshi.survey.network import read_network
 from hikkoshi.survey.processes import read_processes, window_of
 from hikkoshi.survey.programs import describe, is_interpreter
@@ -57,9 +57,10 @@ def draw(seen: Seen) -> Host:
         kept, left_out = applications.choose_files(unit, root, gathered.entries, data)
         content, not_kept = content_of(seen, unit)
         kept, left_out = tuple(dict.fromkeys((*kept, *content))), {**left_out, **not_kept}
+        left_out |= applications.installed_elsewhere(root, kept, gathered)
         described = applications.describe_application(unit, root, kept, left_out, gathered)
         own = [lib for lib in libraries if lib.place.startswith((f"{root}/", "/usr/local/"))]
-        named = _named_by_configuration(seen, unit)
+        named = named_by_configuration(seen, unit)
         apps.append(replace(described, libraries=tuple(own), named=named))
     return Host(
         _system(seen),
@@ -87,11 +88,16 @@ def _processes(seen: Seen) -> tuple[Process, ...]:
     """With the unit that the control group says; where none is seen (a container's host, an old
     kernel), that of the same command line, and its children."""
     found = read_processes(seen.gathered)
+    starters = supervised.starters(seen.units)
     commands_ = {applications.command_of(unit): unit.name for unit in seen.units if unit.commands}
     units: dict[int, str] = {}
     named = []
     for process in found:
-        unit = process.unit or commands_.get(process.arguments) or units.get(process.parent)
+        said, same = process.unit, commands_.get(process.arguments)
+        inherited = units.get(process.parent)
+        if said in starters and (same or (inherited and inherited not in starters)):
+            said = None  # The control group is the supervisor's: its programs are told apart.
+        unit = said or same or inherited
         if unit is not None:
             units[process.pid] = unit
         named.append(replace(process, unit=unit))
@@ -114,7 +120,7 @@ def data_places(seen: Seen) -> tuple[DataPlace, ...]:
     )
 
 
-def _named_by_configuration(seen: Seen, unit: Unit) -> tuple[str, ...]:
+def named_by_configuration(seen: Seen, unit: Unit) -> tuple[str, ...]:
     """Directories of content: what lies under /var/www, /srv or /data and its configuration names.
     One that is inside another is with it."""
     patterns = applications.configuration_patterns(unit, seen.owners.get(unit.files[0]))
@@ -122,8 +128,16 @@ def _named_by_configuration(seen: Seen, unit: Unit) -> tuple[str, ...]:
     mine = [p for p in known if p.startswith(f"/etc/{unit.name.removesuffix('.service')}/")]
     texts = [seen.gathered.text(path) for path in seen.gathered.matching(*patterns, *mine)]
     words = {w.rstrip("/;,") for text in texts for w in _CONTENT.findall(_COMMENTED.sub("", text))}
-    found = sorted(word for word in words if word in seen.gathered.entries)
+    entries = seen.gathered.entries
+    found = sorted({_whole(word, entries) for word in words if word in entries})
     return tuple(w for w in found if not any(w.startswith(f"{other}/") for other in found))
+
+
+def _whole(directory: str, entries: Mapping[str, Entry]) -> str:
+    """The project of which only a directory is served: Composer's file lies beside that one."""
+    parent, _, name = directory.rpartition("/")
+    is_served = name in ("public", "web", "webroot", "htdocs", "pub", "public_html")
+    return parent if is_served and f"{parent}/composer.json" in entries else directory
 
 
 def content_of(seen: Seen, unit: Unit) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -131,7 +145,7 @@ def content_of(seen: Seen, unit: Unit) -> tuple[tuple[str, ...], dict[str, str]]
     kept: dict[str, None] = {}
     left_out: dict[str, str] = {}
     data = data_places(seen)
-    for directory in _named_by_configuration(seen, unit):
+    for directory in named_by_configuration(seen, unit):
         found, not_kept = applications.choose_files(unit, directory, seen.gathered.entries, data)
         kept |= dict.fromkeys(path for path in found if path.startswith(f"{directory}/"))
         left_out |= {p: why for p, why in not_kept.items() if p.startswith(f"{directory}/")}

@@ -40,14 +40,15 @@ _PAIRS = frozenset(
 )  # fmt: skip
 _ENDS = ("password", "passwd", "passphrase", "apikey", "secret", "token", "secretkey", "accesskey")
 _NOT_A_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_.-])(?:author|authors|server[_.-]?tokens|token[_.-]?(?:url|type|ttl|endpoint)|"
+    r"(?i)(?:^|[_.-])(?:author|authors|server[_.-]?tokens|"
+    r"auth[_.-]?(?:basic|request|basicprovider|realm)|token[_.-]?(?:url|type|ttl|endpoint)|"
     r"pass(?:word)?[_.-]?(?:file|length|policy)|"
     r"(?:secret|token|key|credentials?|auth|password)[_.-]?(?:file|path|dir|name|arn|id|type|"
     r"method|mode|url|host|endpoint|ttl|expiry|timeout|enabled|required))$"
 )
 _NOT_A_SECRET_VALUE = re.compile(
     r"(?i)^(?:|true|false|yes|no|on|off|none|null|default|required|optional|enabled|disabled|"
-    r"\d{1,3}|/[\w./+@%-]*|\$\{?\w+\}?|%[a-zA-Z]|\"?#\{ENV\[.*|<%=.*|arn:aws[\w-]*:.*|"
+    r"\d{1,3}|/[\w./+@%-]*|\$\{?\w+\}?|%[a-zA-Z]|%\[.*|\"?#\{ENV\[.*|<%=.*|arn:aws[\w-]*:.*|"
     r"\{\{.*\}\}|\*+|x+)$"
 )
 
@@ -78,11 +79,23 @@ FORMATS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _URL = re.compile(r"(?P<head>\b[A-Za-z][\w+.-]*://[^\s:/@\"'<>]*:)(?P<value>[^\s\"'<>]+)(?=@)")
 _BARE_DSN = re.compile(r"(?P<head>\b[\w.-]+:)(?P<value>[^\s:@/\"']+)(?=@(?:tcp|unix|\()\(?)")
 _ASSIGNED = re.compile(
-    r"(?P<key>[\"']?(?P<name>[A-Za-z_][\w.-]*)[\"']?)"
+    r"(?P<key>[\"']?(?P<name>[A-Za-z_][\w.-]*)[\"']?\]?)"
     r"(?P<sep>\s*(?:=>|:=|=|:)\s*|[ \t]+)"
     r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|(?:Bearer|Basic|Token)[ \t]+[^\s\"',;&]+"
     r"|[^\s\"',;&)}\]]+)"
 )
+# Directives of nginx, Apache and HAProxy that set something by its name, which comes behind them.
+_SETTER = re.compile(
+    r"(?i)^\s*(?:SetEnv|presetenv|(?:fastcgi|uwsgi|scgi)_param|(?:proxy|fastcgi|grpc)_set_header|"
+    r"add_header|set\s+\$|(?:Request)?Header\s+(?:always\s+)?(?:set|add|append|merge)|"
+    r"http-(?:request|response)\s+(?:set|add)-header|user\s+\S+)\s*$"
+)
+# Directives of theirs that hand requests on. As they write them: PROXY_PASS=… is a password.
+_HANDS_ON = re.compile(
+    r"^(?:(?:proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass(?:_header)?|SSLPassPhraseDialog|"
+    r"ProxyPass(?:Match|Reverse\w*|Inherit|InterpolateEnv)?)$"
+)
+_USER_AND_PASSWORD = re.compile(r"^\s*stats\s+auth\s+[^\s:]+:(?P<value>\S+)", re.MULTILINE)
 _BARE = re.compile(r"(?<![\w+/@.-])[\w+/-]{20,}={0,2}(?![\w+/=-])")
 _UUID = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
@@ -231,6 +244,8 @@ def _find(text: str, name: str) -> Iterator[_Found]:
     for pattern in (_URL, _BARE_DSN):
         for match in pattern.finditer(text):
             yield _Found(*match.span("value"), name, "password in a URL")
+    for match in _USER_AND_PASSWORD.finditer(text):
+        yield _Found(*match.span("value"), "stats auth", "by its name")
     position = 0
     while (pair := _ASSIGNED.search(text, position)) is not None:
         # The value may itself be a name with a value behind it: go on from there.
@@ -240,7 +255,8 @@ def _find(text: str, name: str) -> Iterator[_Found]:
         is_word_pair = not pair.group("sep").strip()
         if not is_secret_name(pair.group("name")) or _NOT_A_SECRET_VALUE.match(bare):
             continue
-        if is_word_pair and not _is_config_pair(text, pair):
+        is_handed_on = is_word_pair and _HANDS_ON.match(pair.group("name"))
+        if is_handed_on or (is_word_pair and not _is_config_pair(text, pair)):
             continue
         start, end = pair.span("value")
         quoted = len(value) >= 2 and value[0] in "\"'" and value[-1] == value[0]
@@ -254,4 +270,6 @@ def _is_config_pair(text: str, match: re.Match[str]) -> bool:
     """`password s3cret` on a line of its own, or `--password s3cret`; not "the secret is out"."""
     before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
     after = text[match.end() :].split("\n", 1)[0].strip()
+    if _SETTER.match(before):
+        return True
     return before.endswith("-") or (not before.strip() and after in ("", ";"))
