@@ -4,7 +4,8 @@
 
 A simulated clock, and no process is started: only what the control plane does itself, its store and
 its journal included. Three kinds of pass: the first (every task is started), one in the middle of a
-rollout of every service, and a settled one. The measure: each ≤ 1 s.
+rollout of every service, and a settled one. The measure: each ≤ 1 s, of processor time, since what
+else the machine does is not what is measured.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from ecs_house import NETWORK, House, definition
 
 LIMIT_S = 1.0
 
+Row = tuple[str, float, float, int]
+"""(name, seconds of processor time, seconds, steps)"""
+
 
 async def build(house: House, services: int, tasks: int) -> None:
     await house.call("CreateCluster", clusterName="genba")
@@ -37,10 +41,10 @@ async def build(house: House, services: int, tasks: int) -> None:
         )  # fmt: skip
 
 
-async def one_pass(house: House, name: str, rows: list[tuple[str, float, int]]) -> None:
-    began = time.perf_counter()
+async def one_pass(house: House, name: str, rows: list[Row]) -> None:
+    began, cpu = time.perf_counter(), time.process_time()
     steps = await house.ecs.scheduler.pass_once()
-    rows.append((name, time.perf_counter() - began, steps))
+    rows.append((name, time.process_time() - cpu, time.perf_counter() - began, steps))
 
 
 async def update_all(house: House, services: int) -> None:
@@ -61,11 +65,11 @@ async def settle(house: House) -> None:
     raise SystemExit("the services did not settle")
 
 
-async def measure(services: int, tasks: int, journal: Path | None) -> list[tuple[str, float, int]]:
+async def measure(services: int, tasks: int, journal: Path | None) -> list[Row]:
     options: dict[str, Any] = {} if journal is None else {"journal": journal}
     house = House(**options)
     await build(house, services, tasks)
-    rows: list[tuple[str, float, int]] = []
+    rows: list[Row] = []
     await one_pass(house, "first: every task is started", rows)
     await settle(house)
     await one_pass(house, "settled", rows)
@@ -86,9 +90,15 @@ def main() -> int:
     is_good = True
     with tempfile.TemporaryDirectory() as directory:
         for name, journal in (("in memory", None), ("with the journal", Path(directory) / "j")):
-            for what, seconds, steps in asyncio.run(measure(asked.services, asked.tasks, journal)):
-                is_good = is_good and (seconds <= LIMIT_S or what != "settled")
-                print(f"  {name:>16}  {what:<45} {seconds:6.3f} s  {steps:6} steps")
+            for what, cpu_s, wall_s, steps in asyncio.run(
+                measure(asked.services, asked.tasks, journal)
+            ):
+                is_good = is_good and cpu_s <= LIMIT_S
+                print(
+                    f"  {name:>16}  {what:<45} {cpu_s:6.3f} s of cpu in {wall_s:6.3f} s"
+                    f"  {steps:6} steps"
+                )
+    print(f"  measure: {'kept' if is_good else 'broken'}")
     return 0 if is_good else 1
 
 
