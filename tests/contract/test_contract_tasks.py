@@ -148,6 +148,18 @@ def test_c09_linux_parameters_and_controls(region):
     region.leave(arn)
 
 
+def test_c09_a_file_system_is_shared_by_tasks(region):
+    volumes = [{"name": "data", "efsVolumeConfiguration": {"fileSystemId": "fs-12345678",
+                                                           "rootDirectory": "/app"}}]  # fmt: skip
+    mounted = [{"sourceVolume": "data", "containerPath": "/data"}]
+    codes = []
+    for script in ("echo hello > /data/x", 'test "$(cat /data/x)" = hello'):
+        arn = region.run(shell("app", script, mountPoints=mounted), volumes=volumes)
+        codes.append(exits(region.stopped(arn))["app"])
+    assert codes == [0, 0]
+    assert any("EFS fs-12345678" in one for one in region.ask("status")["not_enforced"])
+
+
 def test_c10_one_network_a_task(region):
     arn = region.run(
         shell("app", "exec 3<>/dev/tcp/127.0.0.1/7000; cat <&3; exec sleep 600",

@@ -150,15 +150,35 @@ def test_linux_parameters_reach_the_engine():
     )
 
 
-def test_efs_is_refused():
-    with pytest.raises(DefinitionError, match="volume data: efsVolumeConfiguration is not impl"):
-        read_definition(
-            {
-                "family": "f",
-                "containerDefinitions": [{"name": "c", "image": "i"}],
-                "volumes": [{"name": "data", "efsVolumeConfiguration": {"fileSystemId": "fs"}}],
-            }
-        )
+def of_efs(**configuration):
+    return read_definition(
+        {
+            "family": "f",
+            "containerDefinitions": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "data", "efsVolumeConfiguration": configuration}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("configuration", "place"),
+    [
+        ({"fileSystemId": "fs-1"}, "fs-1"),
+        ({"fileSystemId": "fs-1", "rootDirectory": "/"}, "fs-1"),
+        ({"fileSystemId": "fs-1", "rootDirectory": "a/./b/"}, "fs-1/a/b"),
+        ({"fileSystemId": "fs-1", "rootDirectory": "/../../etc"}, "fs-1/etc"),
+        ({"fileSystemId": "fs-1", "authorizationConfig": {"accessPointId": "fsap-2"}},
+         "fs-1-fsap-2"),
+    ],
+)  # fmt: skip
+def test_a_file_system_has_one_place_for_all_tasks(configuration, place):
+    assert of_efs(**configuration).file_systems == (("data", place),)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b"])
+def test_what_is_no_file_system_is_refused(name):
+    with pytest.raises(DefinitionError, match="is no file system or access point of EFS"):
+        of_efs(fileSystemId=name)
 
 
 def test_sizes_are_read_in_units_and_in_words():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -124,6 +125,8 @@ class TaskDefinition:
     memory_mib: int
     containers: tuple[ContainerDefinition, ...]
     volumes: tuple[str, ...] = ()
+    file_systems: tuple[tuple[str, str], ...] = ()
+    """Volumes of EFS: name → where, beneath what the tasks of the region share."""
     task_role_arn: str | None = None
 
     def container(self, name: str) -> ContainerDefinition:
@@ -154,6 +157,11 @@ def read_definition(document: Mapping[str, Any]) -> TaskDefinition:
         memory_mib=_mib(document.get("memory", "512")),
         containers=_with_router_first(containers),
         volumes=tuple(_volume(v) for v in document.get("volumes") or ()),
+        file_systems=tuple(
+            (str(v["name"]), _place_of_file_system(v))
+            for v in document.get("volumes") or ()
+            if v.get("efsVolumeConfiguration")
+        ),
         task_role_arn=document.get("taskRoleArn") or None,
     )
 
@@ -177,7 +185,6 @@ def _mib(text: object) -> int:
 def _volume(document: Mapping[str, Any]) -> str:
     name = str(document["name"])
     for key in (
-        "efsVolumeConfiguration",
         "fsxWindowsFileServerVolumeConfiguration",
         "dockerVolumeConfiguration",
         "s3filesVolumeConfiguration",
@@ -191,6 +198,21 @@ def _volume(document: Mapping[str, Any]) -> str:
     if (document.get("host") or {}).get("sourcePath"):
         raise DefinitionError(f"volume {name}: host.sourcePath is not supported on Fargate")
     return name
+
+
+def _place_of_file_system(document: Mapping[str, Any]) -> str:
+    """`fs-1/data`: one directory for each file system, or access point of one, and beneath it the
+    rootDirectory."""
+    given = document["efsVolumeConfiguration"]
+    access_point = (given.get("authorizationConfig") or {}).get("accessPointId")
+    parts = [str(given.get("fileSystemId") or ""), *([str(access_point)] if access_point else [])]
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", part):
+            raise DefinitionError(
+                f"volume {document['name']}: {part!r} is no file system or access point of EFS"
+            )
+    root = posixpath.normpath("/" + str(given.get("rootDirectory") or "").lstrip("/"))
+    return "-".join(parts) + (root if root != "/" else "")
 
 
 def _container(document: Mapping[str, Any]) -> ContainerDefinition:

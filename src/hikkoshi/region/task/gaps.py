@@ -42,6 +42,12 @@ def _each_difference(document: Mapping[str, Any]) -> Iterator[str]:
     architecture = (document.get("runtimePlatform") or {}).get("cpuArchitecture")
     if architecture and _ARCHITECTURES.get(architecture) != platform.machine():
         yield f"runtimePlatform {architecture}: images are run as they are on {platform.machine()}"
+    for volume in document.get("volumes") or ():
+        if efs := volume.get("efsVolumeConfiguration"):
+            yield (
+                f"EFS {efs.get('fileSystemId')} is played by a directory of the region, which goes "
+                "with it; its own users, access points' roots and IAM are not looked at"
+            )
     if document.get("ephemeralStorage"):
         yield "ephemeralStorage is not limited"
     for container in document.get("containerDefinitions") or ():

@@ -1,4 +1,4 @@
-"""Scratch volumes that the containers of a task share, and who mounts them where."""
+"""Volumes that the containers of a task share, and who mounts them where."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from hikkoshi.region.engine.port import Mount
 from hikkoshi.region.task.definition import TaskDefinition
 from hikkoshi.region.task.setup import Setup, StartFailedError
 
+FILE_SYSTEMS = "efs"
+"""No task's directory has a name that short."""
+
 
 async def prepare(setup: Setup, undo: AsyncExitStack) -> None:
-    """The directories lie in the task's own, and go with it."""
+    """The directories lie in the task's own, and go with it; those that stand for EFS lie beside
+    the tasks', for all of them, and go with the region."""
     places = {
         name: setup.directory / "v" / str(index)
         for index, name in enumerate(setup.definition.volumes)
     }
+    shared = setup.parts.run_directory / FILE_SYSTEMS
+    places |= {name: shared / place for name, place in setup.definition.file_systems}
     setup.mounts = mounts(setup.definition, places)
     for place in places.values():
-        place.mkdir(parents=True)
+        if place.exists():
+            continue
+        place.mkdir(parents=True, exist_ok=True)
         # Any user of any container writes here. Docker would give the directory the owner and
         # mode that the image has at that path; images are the engine's, out of reach here.
         place.chmod(0o1777)
