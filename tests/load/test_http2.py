@@ -17,8 +17,10 @@ import pytest
 
 from hikkoshi.base.errors import BadInput
 from hikkoshi.load.attack import Attack
+from hikkoshi.load.http2 import Http2
 from hikkoshi.load.pacer import constant
 from hikkoshi.load.report import LoadSummary
+from hikkoshi.load.response import Unreadable
 from hikkoshi.load.results import read_results
 from hikkoshi.load.run import LoadRun
 from hikkoshi.load.targets import parse_targets
@@ -170,3 +172,10 @@ def test_streams_are_of_http2_alone() -> None:
         Attack.paced(parse_targets("GET http://h/"), constant(1, 1), streams=2)
     with pytest.raises(BadInput, match="streams is 0"):
         Attack.paced(parse_targets("GET http://h/"), constant(1, 1), streams=0, is_http2=True)
+
+
+def test_a_server_of_http1_is_told_at_once_and_not_waited_for() -> None:
+    http2 = Http2(is_tls=False)
+    http2.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    with pytest.raises(Unreadable, match="not HTTP/2"):
+        http2.feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")

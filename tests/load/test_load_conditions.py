@@ -146,3 +146,9 @@ def test_an_answer_that_is_nested_too_deeply_is_only_a_wrong_one() -> None:
     checker = Checker(parse_conditions("$.ok==true").checks)
     problem = checker.problem(Answer(200, b"", b"[" * 200_000, 200_000, 0.1))
     assert problem is not None and "is not JSON" in problem
+
+
+def test_a_pattern_for_a_body_is_one_of_bytes() -> None:
+    with pytest.raises(BadInput, match="bad escape"):
+        parse_conditions("body ~ \\u00e9")
+    assert parse_conditions("body ~ é").checks and parse_conditions("header.a ~ \\u00e9").checks

@@ -77,6 +77,9 @@ def test_redirects_are_followed_when_asked(server: Server, tmp_path: Path) -> No
     assert sum(each.startswith(b"GET / ") for each in server.requests) == 10
     assert server.connections == summary.totals.opened
     assert carry_out(server.url, "GET /moved\n", tmp_path).whole.statuses == {302: 20}
+    server.ways["/nowhere"] = server._send(moved.replace(b"/%s", b"http://[nowhere"))
+    lost = carry_out(server.url, "GET /nowhere\n", tmp_path, redirects=3)
+    assert lost.whole.statuses == {302: 20}
 
 
 def test_bodies_in_chunks(server: Server, tmp_path: Path) -> None:

@@ -96,6 +96,9 @@ def test_a_marked_header_is_handed_out() -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc", Failure.BAD_RESPONSE),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 9000,
          Failure.TOO_LARGE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", Failure.BAD_RESPONSE),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+         + b"A: 12345678901234567890\r\n" * 4000, Failure.TOO_LARGE),
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000, Failure.TOO_LARGE),
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", Failure.TOO_LARGE),
     ],

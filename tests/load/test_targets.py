@@ -116,3 +116,23 @@ def test_a_path_needs_a_base_and_a_name_must_resolve() -> None:
         prepare(parse_targets("GET http://no.such.host.invalid/"))
     with pytest.raises(BadInput, match="place to connect to"):
         prepare(parse_targets("GET http://h/"), Form(connect_to="nowhere"))
+
+
+def test_a_host_that_is_no_name_is_told_before_anything_is_sent() -> None:
+    there = Form(connect_to="127.0.0.1:1")
+    (odd,) = prepare(parse_targets(f"GET http://a..{'b' * 70}/"), there)
+    assert f"Host: a..{'b' * 70}".encode() in odd.data
+    with pytest.raises(BadInput, match="is not a host's name"):
+        prepare(parse_targets("GET http://\u00e9..b/"), there)
+    with pytest.raises(BadInput, match="CONNECT asks a proxy"):
+        prepare(parse_targets("CONNECT http://h/"), there)
+
+
+def test_bodies_of_http2_are_never_in_chunks() -> None:
+    target = parse_targets(json.dumps({
+        "method": "POST", "url": "http://h/", "body": base64.b64encode(b"body").decode(),
+        "header": {"Transfer-Encoding": ["chunked"]},
+    }))  # fmt: skip
+    (made,) = prepare(target, Form(connect_to="127.0.0.1:1", is_http2=True))
+    assert made.data.endswith(b"Content-Length: 4\r\n\r\nbody")
+    assert b"chunked" not in made.data

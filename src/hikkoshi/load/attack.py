@@ -88,6 +88,8 @@ class Attack:
         for name in ("queue", "redirects"):
             if getattr(self, name) < 0:
                 raise BadInput(f"{name} is {getattr(self, name)}", fix="give 0 or more")
+        if self.tls.key is not None and self.tls.cert is None:
+            raise BadInput("a client's key without its certificate", fix="give --cert too")
         if self.expect is not None:
             parse_conditions(self.expect)
         if self.streams > 1 and not self.is_http2:

@@ -137,7 +137,8 @@ def _parse(text: str) -> Check | Threshold:
     if not value and sign != "exists":
         raise ValueError(f"nothing stands after {sign}")
     if sign == "matches":
-        re.compile(value)
+        # A body is bytes, and not all that a pattern of text may have is one of bytes.
+        re.compile(value.encode() if subject == "body" else value)
     name, _, rest = subject.partition("[")
     endpoint = rest.removesuffix("]") or None
     if not subject.startswith("$") and (name in _ON_RUN or _PERCENTILE.match(name)):

@@ -114,6 +114,9 @@ class Http2:
         """The streams that have ended by this. Unreadable: the connection is of no more use."""
         import h2.exceptions
 
+        if not self.is_settled and data.startswith(b"HTTP/"):
+            # h2 would take it for the head of a frame of 4 MB, and wait for that.
+            raise Unreadable(Failure.BAD_RESPONSE, f"not HTTP/2: {data[:40]!r}")
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError as error:

@@ -30,7 +30,10 @@ class Redirector:
         location = header_of(head.raw, b"location")
         if not location:
             return None
-        url = urljoin(target.url, location).partition("#")[0]
+        try:
+            url = urljoin(target.url, location).partition("#")[0]
+        except ValueError:  # http://[
+            return None
         if url_problem(url) or not url.startswith("http"):
             return None
         key = (target.index, url, f"{head.status} {target.method}")

@@ -65,14 +65,22 @@ class Prepared:
 class Form:
     """How requests are written and where they lead. connect_to: `host:port` or `unix:/path`; all
     connections lead there, whatever the addresses say (they still decide the Host header).
-    server_name: for TLS, instead of the address's. is_chunked: bodies go in chunks."""
+    server_name: for TLS, instead of the address's. is_chunked: bodies go in chunks; is_http2: never
+    do, since that has frames of its own."""
 
     base_url: str | None = None
     connect_to: str | None = None
     is_kept_alive: bool = True
     is_chunked: bool = False
+    is_http2: bool = False
     server_name: str | None = None
     feed: Feed | None = None
+
+    def written(self, target: Target, url: str) -> bytes:
+        if self.is_http2:
+            kept = [pair for pair in target.headers if pair[0].lower() != "transfer-encoding"]
+            target = replace(target, headers=tuple(kept))
+        return request_bytes(target, url, self.is_kept_alive, self.is_chunked)
 
 
 def whole_url(target: Target, base_url: str | None) -> str:
@@ -109,6 +117,11 @@ def prepare_one(
         raise BadInput(f"{url!r} is not an address", fix="write http://host:port/path")
     if has_variables(parts.netloc):
         raise BadInput(f"{url!r} has a variable in its host", fix="use them in paths and queries")
+    if target.method == "CONNECT":
+        raise BadInput(
+            "CONNECT asks a proxy for a connection, and is no request", where=target.where or None,
+            fix="leave it out; --connect-to leads all connections to one place",
+        )  # fmt: skip
     key = (parts.scheme, parts.netloc)
     if key not in addresses:
         address = _address(parts.scheme, parts.hostname, parts.port, form.connect_to)
@@ -119,7 +132,7 @@ def prepare_one(
         endpoint=target.endpoint,
         method=target.method,
         url=url,
-        data=request_bytes(target, url, form.is_kept_alive, form.is_chunked),
+        data=form.written(target, url),
         body_bytes=len(target.body),
         address=addresses[key],
         is_head=target.method == "HEAD",
@@ -153,7 +166,7 @@ def _renderer(target: Target, url: str, form: Form) -> Callable[[int], tuple[byt
         filled = fill_in(body, seq)
         made = replace(target, headers=headers, body=filled)
         whole = fill_in(address, seq).decode()
-        return request_bytes(made, whole, form.is_kept_alive, form.is_chunked), len(filled)
+        return form.written(made, whole), len(filled)
 
     return render
 
@@ -166,7 +179,7 @@ def request_bytes(
     given = {name.lower(): value for name, value in target.headers}
     lines = [f"{target.method} {path_of(url)} HTTP/1.1"]
     if "host" not in given:
-        lines.append(f"Host: {parts.netloc.encode('idna').decode('ascii')}")
+        lines.append(f"Host: {host_of(parts.netloc)}")
     if "user-agent" not in given:
         lines.append(f"User-Agent: {USER_AGENT}")
     if "accept" not in given:
@@ -185,6 +198,16 @@ def request_bytes(
     if not is_kept_alive and "connection" not in given:
         lines.append("Connection: close")
     return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
+
+
+def host_of(netloc: str) -> str:
+    """Host and port as they are sent. BadInput when it is no name that DNS has letters for."""
+    if netloc.isascii():
+        return netloc
+    try:
+        return netloc.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise BadInput(f"{netloc!r} is not a host's name: {error}", fix="correct it") from error
 
 
 def path_of(url: str) -> str:

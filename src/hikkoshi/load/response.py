@@ -59,6 +59,8 @@ def parse_head(head: bytes, mark: bytes = b"") -> Head:
             if line[:1] in (b" ", b"\t"):
                 continue
             raise _bad(f"not a header: {line[:60]!r}")
+        if name[-1:] in (b" ", b"\t"):  # RFC 9112, 5.1: what it means is anybody's guess
+            raise _bad(f"a space before a header's colon: {line[:60]!r}")
         name = name.lower()
         if name == b"content-length":
             told = _length(value.strip())
@@ -220,6 +222,9 @@ class ResponseReader:
         if self._state == "trailer":
             if not line:
                 self._state = "done"
+            self._left += len(line)
+            if self._left > MAX_HEAD_BYTES:
+                raise Unreadable(Failure.TOO_LARGE, f"trailers above {MAX_HEAD_BYTES} bytes")
             return rest
         size = line.partition(b";")[0].strip()
         try:
@@ -231,7 +236,7 @@ class ResponseReader:
         if count:
             self._state, self._left = "chunk", count
         else:
-            self._state = "trailer"
+            self._state, self._left = "trailer", 0
         return rest
 
     def _whole(self, rest: bytes) -> bool:

@@ -147,6 +147,7 @@ def read_limits(plan: dict[str, Any]) -> Limits:
             connect_to=plan["connect_to"],
             is_kept_alive=plan["is_kept_alive"],
             is_chunked=plan["is_chunked"],
+            is_http2=plan["is_http2"],
             server_name=plan["tls"]["server_name"],
             feed=read_feed(Path(plan["feed"])) if plan["feed"] else None,
         ),
@@ -189,11 +190,13 @@ def tls_context(settings: dict[str, Any], is_http2: bool) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     _load(settings, "root_certs", context.load_verify_locations)
     key = settings["key"]
-    _load(settings, "cert", lambda path: context.load_cert_chain(path, key))
+    _load(settings, "cert", lambda path: context.load_cert_chain(path, key), key)
     return context
 
 
-def _load(settings: dict[str, Any], name: str, load: Callable[[str], object]) -> None:
+def _load(
+    settings: dict[str, Any], name: str, load: Callable[[str], object], key: str | None = None
+) -> None:
     path = settings[name]
     if path is None:
         return
@@ -201,7 +204,8 @@ def _load(settings: dict[str, Any], name: str, load: Callable[[str], object]) ->
         load(path)
     except OSError as error:  # ssl.SSLError is one
         raise BadInput(
-            f"the certificates cannot be used: {error.strerror or error}", where=path,
+            f"the certificates cannot be used: {error.strerror or error}",
+            where=path if key is None else f"{path} with the key {key}",
             fix="name a PEM file that holds them (and, with --cert, the key, or give --key)",
         ) from error  # fmt: skip
 
