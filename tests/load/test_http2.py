@@ -179,3 +179,35 @@ def test_a_server_of_http1_is_told_at_once_and_not_waited_for() -> None:
     http2.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     with pytest.raises(Unreadable, match="not HTTP/2"):
         http2.feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def silent() -> socket.socket:
+    """A server that takes connections and says nothing: of each, one request goes out at first."""
+    return socket.create_server(("127.0.0.1", 0), backlog=64)
+
+
+def test_requests_that_wait_for_their_turn_time_out_together(tmp_path: Path) -> None:
+    with silent() as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        plan = Attack.paced(
+            parse_targets("GET /"), constant(3000, 0.02), base_url=url, connections=2, streams=10,
+            is_http2=True, timeout_s=0.5,
+        )  # fmt: skip
+        with LoadRun(plan, tmp_path / "r.load") as run:
+            summary = run.wait(40)
+    assert summary.whole.errors == {"Timeout": 60}
+
+
+def test_requests_that_wait_for_their_turn_are_stopped_together(tmp_path: Path) -> None:
+    with silent() as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        plan = Attack.paced(
+            parse_targets("GET /"), constant(3000, 0.02), base_url=url, connections=2, streams=10,
+            is_http2=True, timeout_s=60.0,
+        )  # fmt: skip
+        with LoadRun(plan, tmp_path / "r.load") as run:
+            while run.live().issued < 60 and not run.is_over():
+                run.wait_for_change(1.0)
+            run.stop(0.0)
+            summary = run.wait(40)
+    assert summary.whole.errors == {"Stopped": 60}

@@ -196,7 +196,10 @@ class Desk:
 
     def unsent(self, connection: Connection | Lane) -> None:
         assert connection.job is not None
-        self._give_again(connection, connection.job.retries)
+        if self.stop_by is not None:
+            self.failed(connection, Failure.STOPPED, "the run was stopped")
+        else:
+            self._give_again(connection, connection.job.retries)
 
     def _give_again(self, connection: Connection | Lane, retries: int) -> None:
         job = self._release(connection)._replace(retries=retries, given=connection.sent_at)
@@ -234,8 +237,10 @@ class Desk:
         while self.queue and now - self.queue[0].intended > timeout:
             job = self.queue.popleft()
             self._tally.failed(job, NEVER, now, Failure.TIMEOUT, "no connection became free")
-        for connection in [each for each in self._again if self._is_late(each, now)]:
-            self.failed(connection, Failure.TIMEOUT, "no whole answer in time")
+        # The end of one may give others a new lane (HTTP/2): each is looked at when its turn comes.
+        for connection in list(self._again):
+            if connection in self._again and self._is_late(connection, now):
+                self.failed(connection, Failure.TIMEOUT, "no whole answer in time")
         while self.busy:
             oldest = next(iter(self.busy))
             if not self._is_late(oldest, now):
@@ -245,8 +250,8 @@ class Desk:
         if self.stop_by is not None and now >= self.stop_by:
             while self.queue:
                 self._tally.failed(self.queue.popleft(), NEVER, now, Failure.STOPPED, "")
-            for connection in list(self.busy):
-                self.failed(connection, Failure.STOPPED, "the run was stopped")
+            while self.busy:
+                self.failed(next(iter(self.busy)), Failure.STOPPED, "the run was stopped")
 
     def _is_late(self, connection: Connection | Lane, now: float) -> bool:
         assert connection.job is not None
