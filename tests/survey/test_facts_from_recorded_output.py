@@ -120,6 +120,15 @@ def test_words_are_split_as_systemd_does(text: str, words: list[str]) -> None:
     assert split_words(text) == words
 
 
+def test_an_environment_file_may_be_a_pattern() -> None:
+    text = "[Service]\nExecStart=/a\nEnvironmentFile=/etc/a/*.env\nEnvironmentFile=/etc/b/*.env\n"
+    files = {"/etc/a/2.env": "X=2\n", "/etc/a/1.env": "X=1\nY=1\n", "/etc/a/d/3.env": "X=3\n"}
+    gathered = Gathered({name: words.encode() for name, words in
+                         {"/etc/systemd/system/a.service": text, **files}.items()})  # fmt: skip
+    (unit,) = [with_environment(unit, gathered) for unit in read_units(gathered)]
+    assert unit.environment == {"X": "2", "Y": "1"} and unit.missing_files == ("/etc/b/*.env",)
+
+
 def test_environment_files_are_never_executed() -> None:
     assert parse_environment_file("A=$(touch x)\nB=`id`\nbad line\n1X=y") == {
         "A": "$(touch x)", "B": "`id`",

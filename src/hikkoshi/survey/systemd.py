@@ -246,14 +246,15 @@ def parse_environment_file(text: str) -> dict[str, str]:
 
 
 def with_environment(unit: Unit, gathered: Gathered) -> Unit:
-    """Lays the environment files over Environment=, as systemd does."""
+    """Lays the environment files over Environment=, as systemd does; a name may be a pattern."""
     environment = dict(unit.environment)
     missing = []
     for name in unit.environment_files:
         path = name.lstrip("-")
-        if path in gathered.files:
-            environment |= parse_environment_file(gathered.text(path))
-        elif not name.startswith("-"):
+        found = [path] if path in gathered.files else gathered.matching(path)
+        for file in found:
+            environment |= parse_environment_file(gathered.text(file))
+        if not found and not name.startswith("-"):
             missing.append(path)
     return replace(unit, environment=environment, missing_files=tuple(missing))
 
