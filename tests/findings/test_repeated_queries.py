@@ -222,3 +222,11 @@ def test_a_probe_without_its_marks_is_no_evidence(made_run):
         t_end=1,
     )
     assert isinstance(made_run.judge_by(rule), NotJudged)
+
+
+def test_a_digest_is_told_as_one_would_write_it():
+    digest = (
+        "SELECT `a` . `id` , COUNT ( * ) FROM `accounts` `a` WHERE `a` . `id` IN ( ... ) LIMIT ?"
+    )
+    assert rule.told(digest) == ("SELECT a.id, COUNT(*) FROM accounts a WHERE a.id IN(...) LIMIT ?")
+    assert rule.told("SELECT id , n FROM t") == "SELECT id , n FROM t"

@@ -271,3 +271,22 @@ def test_requests_that_fail_outweigh_a_process_that_ended(made_run):
     made_run.row("container_ends", t=5.6, task="x", container="app", exit_code=1)
     finding = made_run.judge_by(does_not_reconnect_after_failover, container="app")
     assert finding.certainty is FACT and "later than" in finding.summary
+
+
+@pytest.mark.parametrize("rule", [collapses_past_the_knee, queues_without_bound])
+@pytest.mark.parametrize("outcome", ["held", "not tried"])
+def test_a_generator_that_gave_way_says_nothing_good_of_the_service(made_run, rule, outcome):
+    made_run.trial("steady", 0, 10)
+    made_run.row(
+        "trials", name="overload", t_start=10, t_end=20, outcome=outcome,
+        reason="at 80.0/s the generator was the bottleneck",
+    )  # fmt: skip
+    made_run.requests("steady", 0, 10, 40)
+    made_run.requests("overload", 10, 20, 80)
+    for trial, t_start, rate in (("steady", 0, 40), ("overload", 10, 80)):
+        made_run.row("load_steps", trial=trial, t_start=t_start, t_end=t_start + 10, rate=rate)
+    answer = made_run.judge_by(rule)
+    if outcome == "held":
+        assert answer is None
+    else:
+        assert isinstance(answer, NotJudged) and "the generator was" in answer.why

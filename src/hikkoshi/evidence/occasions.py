@@ -176,6 +176,14 @@ def steps(store: EvidenceStore, trial: str) -> list[Step]:
     return [Step(*row) for row in rows]
 
 
+def why_not_tried(store: EvidenceStore, trial: str) -> str | None:
+    """The reason of a trial that ran and was not tried (the generator gave way); None otherwise."""
+    rows = store.rows(
+        "SELECT coalesce(reason, '') FROM trials WHERE name = ? AND outcome = 'not tried'", [trial]
+    )
+    return str(rows[0][0]) if rows else None
+
+
 def in_flight(store: EvidenceStore, window: Window) -> float | None:
     """Requests at work at once, on average (Little's law); None where none was sent."""
     row = store.rows(

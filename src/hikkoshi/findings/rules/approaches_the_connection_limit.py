@@ -74,8 +74,9 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         measured(
             "peak per task × most tasks at once (desiredCount × maximumPercent)",
             arithmetic,
-            f"{FULL_SHARE:.0%} of max_connections {worst.limit} less {worst.reserved} "
-            f"reserved is likely, {HINT_SHARE:.0%} a hint; reached or refused is a fact",
+            f"{FULL_SHARE:.0%} of max_connections {worst.limit}"
+            + (f" less {worst.reserved} reserved" if worst.reserved else "")
+            + f" is likely, {HINT_SHARE:.0%} a hint; reached or refused is a fact",
             worst.window,
         ),
         measured(f"connections refused (SQLSTATE {state})", worst.refused, 0, worst.window),

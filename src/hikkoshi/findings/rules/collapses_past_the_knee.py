@@ -68,7 +68,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         if (level := certainty_of(before, after))
     ]
     if not pairs:
-        return None
+        why = occasions.why_not_tried(evidence, "overload")
+        return None if why is None else NotJudged(NAME, f"overload was not tried: {why}")
     level, before, after = min(pairs, key=lambda pair: pair[2].goodput / pair[1].goodput)
     return Finding(
         NAME,

@@ -155,7 +155,8 @@ def _limits(evidence: EvidenceStore, seen: Sessions) -> list[Evidence]:
             Evidence(
                 "peak of open connections",
                 f"{seen.peak} of {usable}",
-                f"max_connections {limit} less {engine.reserved} reserved for superusers",
+                f"max_connections {limit}"
+                + (f" less {engine.reserved} reserved for superusers" if engine.reserved else ""),
                 window.t_start,
                 window.t_end,
             )

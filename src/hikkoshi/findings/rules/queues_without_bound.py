@@ -77,7 +77,8 @@ def judge(evidence: EvidenceStore, windows: Windows) -> Finding | NotJudged | No
         return NotJudged(NAME, "no load beyond the planned rate was recorded")
     judged = [(level, queue) for queue in queues if (level := queue.certainty)]
     if not judged:
-        return None
+        why = occasions.why_not_tried(evidence, "overload")
+        return None if why is None else NotJudged(NAME, f"overload was not tried: {why}")
     level, worst = max(judged, key=lambda pair: pair[1].late_s)
     return Finding(
         NAME,

@@ -75,6 +75,16 @@ def shape(statement: str) -> str:
     return _AROUND.sub(r"\1", " ".join(bare.split())).rstrip("; ").lower()
 
 
+def told(statement: str) -> str:
+    """The statement as one would write it: a digest of performance_schema has blanks around each
+    sign, and quotes each name."""
+    if "`" not in statement:
+        return statement
+    return re.sub(
+        r" ?([.,)])", r"\1", re.sub(r" ?([.(]) ?", r"\1", statement.replace("`", ""))
+    ).strip()
+
+
 def repeats(deltas: Sequence[StatementDelta]) -> tuple[Repeat, ...]:
     """Pure: the repeated statements of one endpoint, the most repeated first.
 
@@ -178,10 +188,10 @@ def _from_probe(endpoint: str, found: tuple[Repeat, ...]) -> Finding:
                 repeat.child.t_end,
             )
         )
-        text = f"repeated: {repeat.child.query}"
+        text = f"repeated: {told(repeat.child.query)}"
         if repeat.parent:
             text += (
-                f"\nfollows {repeat.parent.rows} rows of: {repeat.parent.query}"
+                f"\nfollows {repeat.parent.rows} rows of: {told(repeat.parent.query)}"
                 f"\n({repeat.child.calls} calls for {repeat.parent.rows} rows)"
             )
         details.append(text)
