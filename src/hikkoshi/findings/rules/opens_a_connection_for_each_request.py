@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from hikkoshi.evidence.engines import engine_of
 from hikkoshi.evidence.queries import DatabaseSample
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Window, Windows
+from hikkoshi.findings.numbers import whole_number
 from hikkoshi.findings.rule import PLANNED, Applies, Need
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
@@ -23,6 +25,9 @@ FACT_PER_REQUEST = 0.5
 CHURN_PER_REQUEST = 0.05
 # Own cut: so much churn is one endpoint of several without a pool, or a pool that keeps too few.
 LIKELY_PER_REQUEST = 0.2
+# Before this schema a sample may have opened a session that is counted; since, the region has a
+# database and accounts of its own, which are not.
+OWN_SESSIONS_APART = 6
 # Own cuts: fewer requests, or fewer sessions, than these are the noise of a start.
 LEAST_REQUESTS = 20
 LEAST_CHURN = 20
@@ -31,7 +36,8 @@ LEAST_CHURN = 20
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """What one window saw. `lasting`: by how much the connections that stay open grew.
-    `samples`: how often the region itself looked, at most one session each."""
+    `samples`: how often the region itself looked, at most one session each; 0 where those are not
+    counted."""
 
     window: Window
     requests: int
@@ -82,6 +88,11 @@ def count(
     )
 
 
+def without_own(seen: Sessions, schema: int) -> Sessions:
+    """Pure: what is to be left out as the region's own, by the schema of the evidence."""
+    return dataclasses.replace(seen, samples=0) if schema >= OWN_SESSIONS_APART else seen
+
+
 def certainty_of(seen: Sessions) -> Certainty | None:
     if seen.requests < LEAST_REQUESTS:
         return None
@@ -115,7 +126,8 @@ def _look(evidence: EvidenceStore, window: Window) -> Sessions | None:
     refused = queries.database_log(evidence, "too_many_connections", window)
     # Requests are counted between the samples, so that the window's edges cancel out.
     requests = queries.answered_between(evidence, samples[0].t, samples[-1].t)
-    return count(samples, window, requests, len(refused))
+    seen = count(samples, window, requests, len(refused))
+    return seen and without_own(seen, whole_number(evidence, "schema_version") or 0)
 
 
 def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Finding:
@@ -127,8 +139,12 @@ def _finding(evidence: EvidenceStore, level: Certainty, seen: Sessions) -> Findi
     numbers = [
         Evidence(
             "database sessions per request",
-            f"{ratio:.2f} ({counted} sessions, {seen.requests} answered, in {window.name}; "
-            f"up to {seen.samples} more left out as the region's own sampling)",
+            f"{ratio:.2f} ({counted} sessions, {seen.requests} answered, in {window.name}"
+            + (
+                f"; up to {seen.samples} more left out as the region's own sampling)"
+                if seen.samples
+                else ")"
+            ),
             f"{FACT_PER_REQUEST} is a fact, {LIKELY_PER_REQUEST} is likely, {CHURN_PER_REQUEST} "
             "a hint",
             window.t_start,

@@ -109,7 +109,8 @@ def _finding(table: str, found: list[tuple[Certainty, Scan]], engine: Engine) ->
 def _rows_needed(scan: Scan) -> str:
     if _GATHERS.search(scan.query):
         return f"about {scan.kept_rows} of its rows"
-    return f"{scan.rows / scan.calls:.0f} rows"
+    number = f"{scan.rows / scan.calls:.0f}"
+    return f"{number} row{'' if number == '1' else 's'}"
 
 
 def columns_of(condition: str) -> tuple[str, ...]:
