@@ -70,3 +70,11 @@ def test_hdr_text_ends_with_the_maximum_and_the_count() -> None:
     value, share, count, inverse = last.split()
     assert (float(value), float(share), count, inverse) == (1000.0, 1.0, "1000", "inf")
     assert "Total count    =         1000" in lines[-1]
+
+
+def test_both_forms_of_a_document_are_the_same_histogram() -> None:
+    histogram = Histogram()
+    histogram.extend([0.5, 0.001, 0.5, 3.0])
+    for document in (histogram.as_json(), histogram.as_columns(), Histogram().as_columns()):
+        again = Histogram.from_json(json.loads(json.dumps(document)))
+        assert again.as_json() == (histogram if again.count else Histogram()).as_json()

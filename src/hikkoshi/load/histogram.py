@@ -151,10 +151,23 @@ class Histogram:
             "max_s": self.maximum_s,
         }
 
+    def as_columns(self) -> dict[str, Any]:
+        """The same at a third of the cost, in no order: for whoever has no time."""
+        return {
+            "columns": [list(self.cells), list(self.cells.values())],
+            "total_ns": self.total_ns,
+            "min_s": self.minimum_s if self.count else None,
+            "max_s": self.maximum_s,
+        }
+
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Histogram:
+        """Of either form."""
         histogram = cls()
-        histogram.cells = Counter({int(cell): int(count) for cell, count in document["cells"]})
+        if "columns" in document:
+            histogram.cells = Counter(dict(zip(*document["columns"], strict=True)))
+        else:
+            histogram.cells = Counter({int(cell): int(count) for cell, count in document["cells"]})
         histogram.count = sum(histogram.cells.values())
         histogram.total_ns = int(document["total_ns"])
         if document["min_s"] is not None:
