@@ -17,6 +17,10 @@ from hikkoshi.region.engine.view import Place, RootView
 _HIDDEN = {"/tmp": "1777", "/run": "0755", "/var/tmp": "1777"}
 _OWN = ("proc", "dev", "sys", "lost+found")
 _SHM_BYTES = 64 << 20
+_SEALED = ("sys", "sysrq-trigger", "bus", "fs", "irq", "acpi", "scsi", "mtrr")
+"""Of /proc, what changes the machine: Docker's readonlyPaths and those of its maskedPaths that can
+be written. Where root started the region, a container's root is the machine's to the kernel, which
+lets it write /proc/sys by its number alone; bwrap seals less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ def bwrap_layout(layout: Layout) -> list[str]:
     """The layout as bwrap's arguments."""
     arguments = [word for step in layout.steps for word in _words(step)]
     arguments += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"]
+    for name in _SEALED:
+        arguments += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     arguments += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]
     arguments += [word for step in layout.mounts for word in _words(step)]
     for step in layout.mounts:
