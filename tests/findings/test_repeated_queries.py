@@ -4,6 +4,7 @@ import pytest
 
 from hikkoshi.evidence.queries import RepeatedSpans, StatementDelta
 from hikkoshi.findings.rules import repeats_a_query_for_each_row as rule
+from hikkoshi.model.evidence import UNSEEN_STATEMENTS
 from hikkoshi.model.findings import Certainty, NotJudged
 
 PARENT = "SELECT id, title FROM reports ORDER BY id LIMIT $1"
@@ -115,6 +116,20 @@ def test_black_box_names_the_endpoint_and_shows_both_statements(made_run):
     values = [row.value for row in finding.evidence]
     assert values[0].startswith("25.0 (500 calls over 20 requests, 1.00 rows")
     assert values[-1] == "25 × 1 ms = 25 ms"
+
+
+@pytest.mark.parametrize(("calls", "is_judged"), [(99, True), (100, False)])
+def test_statements_of_which_nobody_kept_the_text(made_run, calls, is_judged):
+    probe(made_run, "GET /reports", [(PARENT, 20, 500), (UNSEEN_STATEMENTS, calls, calls)])
+    found = made_run.judge_by(rule)
+    assert isinstance(found, NotJudged) is not is_judged
+    assert is_judged or "GET /reports executed 5 statements a request" in found.why
+
+
+def test_what_was_found_is_told_though_other_statements_are_unknown(made_run):
+    probe(made_run, "GET /x", [(PARENT, 20, 500), (CHILD, 500, 500), (UNSEEN_STATEMENTS, 900, 9)])
+    (finding,) = made_run.judge_by(rule)
+    assert "-- prepared" not in "".join(finding.details)
 
 
 def test_a_statement_that_is_new_after_the_probe_counts_from_zero(made_run):

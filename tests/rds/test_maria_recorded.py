@@ -13,6 +13,7 @@ from maria_house import MariaHouse, maria, run
 from rds_house import wait_until
 
 from hikkoshi.evidence.blockers import read_circle
+from hikkoshi.model.evidence import UNSEEN_STATEMENTS
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,9 @@ class Prepared:
         while ends < 2:
             ends += self.connection._read_packet().is_eof_packet()
 
+    def close(self) -> None:
+        self.connection._execute_command(0x19, struct.pack("<I", self.id))
+
 
 def test_statements_that_are_prepared_on_the_server(single: MariaHouse) -> None:
     """performance_schema keeps neither their text nor a digest."""
@@ -214,6 +218,30 @@ def test_statements_that_are_prepared_on_the_server(single: MariaHouse) -> None:
     (plan,) = [row for row in single.rows.of("scan_plans") if row["table_name"] == "genba.prep"]
     assert plan["query"] == "SELECT n FROM prep WHERE k = ?" and "prep.k" in plan["filter"]
     assert plan["queryid"] in {row["queryid"] for row in rows}
+
+
+def test_statements_that_are_prepared_and_closed_again_are_counted(single: MariaHouse) -> None:
+    """As go-sql-driver does for each query with arguments."""
+    with single.connect("genba") as connection:
+        run(connection, "CREATE TABLE closed (n int PRIMARY KEY)")
+        run(connection, "INSERT INTO closed SELECT seq FROM seq_1_to_50")
+        kept = Prepared(connection, "SELECT n FROM closed WHERE n > ? LIMIT 2")
+        single.run(single.service.mark("c1"))
+        for number in range(1, 9):
+            once = Prepared(connection, "SELECT n FROM closed WHERE n = ?")
+            once.execute(number)
+            once.close()
+            kept.execute(number)
+        single.run(single.service.mark("c2"))
+        run(connection, "DROP TABLE closed")
+    told = {"c1": 0, "c2": 0}
+    told |= {
+        row["mark"]: (row["calls"], row["rows"])
+        for row in single.rows.of("queries")
+        if row["query"] == UNSEEN_STATEMENTS and row["mark"] in told
+    }
+    before = told["c1"] or (0, 0)
+    assert (told["c2"][0] - before[0], told["c2"][1] - before[1]) == (8, 8)
 
 
 def test_a_failing_statement_is_logged(single: MariaHouse) -> None:

@@ -16,6 +16,9 @@ SETTLING_S = 3.0
 """Own cut. So long after its start a task imports, compiles and fills its pools: what it uses then
 is not what it needs. Rules leave it out; trials at the planned rate begin after it."""
 
+UNSEEN_STATEMENTS = "-- prepared on the server and closed again: MariaDB keeps no text"
+"""The `query` of the row of `queries` that counts such statements, all of them together."""
+
 TABLES: dict[str, dict[str, str]] = {
     # One planned stretch of a run: a trial, or a part of one ("steady", "failover", …).
     "trials": {

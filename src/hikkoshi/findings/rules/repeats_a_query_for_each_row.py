@@ -12,6 +12,7 @@ from hikkoshi.evidence.queries import RepeatedSpans, StatementDelta
 from hikkoshi.evidence.store import EvidenceStore
 from hikkoshi.evidence.windows import Windows
 from hikkoshi.findings.rule import Applies, Need, left_out
+from hikkoshi.model.evidence import UNSEEN_STATEMENTS
 from hikkoshi.model.findings import Certainty, Evidence, Finding, NotJudged
 
 NAME = "repeats-a-query-for-each-row"
@@ -122,7 +123,11 @@ def _parent_of(child: StatementDelta, own: Sequence[StatementDelta]) -> Statemen
 
 def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | NotJudged | None:
     by_endpoint: dict[str, list[StatementDelta]] = {}
+    unseen: list[StatementDelta] = []
     for delta in queries.statement_deltas(evidence):
+        if delta.query == UNSEEN_STATEMENTS:
+            unseen.append(delta)
+            continue
         by_endpoint.setdefault(delta.endpoint, []).append(delta)
     probed = {
         endpoint: found for endpoint, deltas in by_endpoint.items() if (found := repeats(deltas))
@@ -152,7 +157,22 @@ def judge(evidence: EvidenceStore, windows: Windows) -> tuple[Finding, ...] | No
             NAME,
             "no endpoint was probed between two marks of the statements, and no spans came",
         )
-    return None
+    return None if evidence.has_rows("spans") else _of_unseen(unseen)
+
+
+def _of_unseen(deltas: Sequence[StatementDelta]) -> NotJudged | None:
+    """Pure: so many statements that could be one repeated, and nobody knows what they were."""
+    many = [delta for delta in deltas if delta.calls >= LIKELY_CALLS * delta.requests]
+    if not many:
+        return None
+    worst = max(many, key=lambda delta: delta.calls / delta.requests)
+    each = worst.calls / worst.requests
+    return NotJudged(
+        NAME,
+        f"{worst.endpoint} executed {each:.0f} statements a request that its driver prepares on "
+        "the server and closes again, of which MariaDB keeps no text: "
+        "interpolateParams=true in the DSN of go-sql-driver shows them, and so do traces",
+    )
 
 
 def certainty_of_spans(group: RepeatedSpans) -> Certainty | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hikkoshi.model.evidence import UNSEEN_STATEMENTS
 from hikkoshi.region.rds.engine import Sample, Scanned, Statement
 from hikkoshi.region.rds.logtail import LogTail
 from hikkoshi.region.rds.mariadb.configuration import ADMIN_DATABASE, OURS
@@ -94,6 +95,14 @@ WHERE h.PROCESSLIST_USER NOT IN ({_OURS}) AND i.COUNT_EXECUTE > 0
 GROUP BY i.SQL_TEXT
 """
 
+# All executions of prepared statements, of those that are closed again (go-sql-driver's), too.
+EXECUTED = f"""
+SELECT COALESCE(SUM(COUNT_STAR), 0), COALESCE(SUM(SUM_ROWS_SENT + SUM_ROWS_AFFECTED), 0),
+       COALESCE(SUM(SUM_TIMER_WAIT), 0) / 1e12
+FROM performance_schema.events_statements_summary_by_user_by_event_name
+WHERE EVENT_NAME = 'statement/com/Execute' AND USER NOT IN ({_OURS})
+"""
+
 _WAITS_FOR_A_TABLE = "Waiting for table"
 
 
@@ -167,6 +176,18 @@ def client_rows(sessions: Sequence[Session]) -> list[dict[str, Any]]:
     return found
 
 
+def unseen(executed: tuple[int, int, float], known: Sequence[Statement]) -> list[Statement]:
+    """Executions of prepared statements (calls, rows, seconds) whose text is not `known`, as one
+    statement more; [] where there is none. Pure."""
+    calls, rows, seconds = executed
+    calls -= sum(one[2] for one in known)
+    rows -= sum(one[3] for one in known)
+    seconds -= sum(one[4] for one in known)
+    if calls <= 0:
+        return []
+    return [("prepared and closed", UNSEEN_STATEMENTS, calls, max(0, rows), max(0.0, seconds))]
+
+
 class MariadbObserver:
     """Of one server, as the protocol Observer says."""
 
@@ -208,11 +229,15 @@ class MariadbObserver:
         return Sample(counters | activity_of(sessions, waiting), client_rows(sessions), rows)
 
     async def statements(self) -> list[Statement]:
-        return [
-            (queryid, text, int(calls), int(rows), float(seconds))
+        texts, prepared = [
+            [
+                (queryid, text, int(calls), int(rows), float(seconds))
+                for queryid, text, calls, rows, seconds in await self._server.ask(asked)
+            ]
             for asked in (STATEMENTS, PREPARED)
-            for queryid, text, calls, rows, seconds in await self._server.ask(asked)
         ]
+        ((calls, rows, seconds),) = await self._server.ask(EXECUTED)
+        return [*texts, *prepared, *unseen((int(calls), int(rows), float(seconds)), prepared)]
 
     async def scans(self, *, with_plans: bool) -> Scanned:
         return await asyncio.to_thread(self._scans.look, with_plans=with_plans)
