@@ -359,7 +359,10 @@ class EmbeddedEngine:
             (self.memory_is_enforced, "memory"),
         ):
             if not is_enforced:
-                found.append(f"the task's {what}: measured, not enforced (no writable cgroup)")
+                found.append(
+                    f"the task's {what}: measured, not enforced (no writable cgroup; "
+                    "docs/conformance.md tells how an ordinary user gets one)"
+                )
         return found
 
     def note_clipped(self, clipped: list[Clipped]) -> None:
