@@ -53,6 +53,18 @@ def test_the_signal_to_stop(made_run, columns, expected):
     assert certainty(made_run.judge_by(ignores_sigterm, container="app")) is expected
 
 
+@pytest.mark.parametrize(("heard", "expected"), [(9.0, FACT), (11.0, None), (None, None)])
+def test_a_process_that_was_still_starting_ignored_nothing(made_run, heard, expected):
+    made_run.trial("kill-task", 8, 20)
+    made_run.row("container_ends", **end(task="t0"))
+    made_run.row("container_ends", **end(was_killed=True, has_handler=False))
+    for task, t in (("t0", 1.0), ("t1", heard)):
+        if t is not None:
+            made_run.row("listening", t=t, task=task, address="0.0.0.0", port=8080)
+    found = made_run.judge_by(ignores_sigterm, container="app", container_port="8080")
+    assert certainty(found) is expected
+
+
 def test_a_container_that_nobody_asked_is_not_judged(made_run):
     made_run.trial("kill-task", 8, 20)
     made_run.row("container_ends", **end(t_signalled=None, exit_code=137))

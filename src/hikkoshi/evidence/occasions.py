@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hikkoshi.evidence.store import EvidenceStore
@@ -309,14 +310,21 @@ def first_listening(store: EvidenceStore, port: int) -> dict[str, float]:
 
 def application_stops(store: EvidenceStore, windows: tuple[Window, ...]) -> list[ContainerEnd]:
     """Ends of the application's container that were asked for in one of the windows, and were given
-    their time. Where `meta` does not name the container, those of all essential ones."""
-    name = store.meta().get("container", "")
+    their time. Where `meta` does not name the container, those of all essential ones.
+
+    Without those that were killed and were asked before they listened on the application's port,
+    where any was seen to: a process that still starts has no handler yet, which says nothing of one
+    that serves. (A bad deploy is rolled back while its tasks start; a busy machine takes long.)"""
+    meta = store.meta()
+    name, port = meta.get("container", ""), meta.get("container_port", "")
+    heard = first_listening(store, int(port)) if port.isdecimal() else {}
     return [
         end
         for end in container_ends(store)
         if (end.container == name if name else end.is_essential)
         and end.t_signalled is not None
         and not end.is_cut_short
+        and not (end.was_killed and heard and heard.get(end.task, math.inf) > end.t_signalled)
         and any(window.t_start <= end.t_signalled <= window.t_end for window in windows)
     ]
 
