@@ -186,28 +186,24 @@ def silent() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=64)
 
 
+def of_sixty(server: socket.socket, timeout_s: float) -> Attack:
+    """60 requests at once over two connections, each of which takes one at first."""
+    return Attack.paced(
+        parse_targets("GET /"), constant(3000, 0.02), connections=2, streams=10, is_http2=True,
+        base_url=f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=timeout_s,
+    )  # fmt: skip
+
+
 def test_requests_that_wait_for_their_turn_time_out_together(tmp_path: Path) -> None:
-    with silent() as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        plan = Attack.paced(
-            parse_targets("GET /"), constant(3000, 0.02), base_url=url, connections=2, streams=10,
-            is_http2=True, timeout_s=0.5,
-        )  # fmt: skip
-        with LoadRun(plan, tmp_path / "r.load") as run:
-            summary = run.wait(40)
+    with silent() as server, LoadRun(of_sixty(server, 0.5), tmp_path / "r.load") as run:
+        summary = run.wait(40)
     assert summary.whole.errors == {"Timeout": 60}
 
 
 def test_requests_that_wait_for_their_turn_are_stopped_together(tmp_path: Path) -> None:
-    with silent() as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        plan = Attack.paced(
-            parse_targets("GET /"), constant(3000, 0.02), base_url=url, connections=2, streams=10,
-            is_http2=True, timeout_s=60.0,
-        )  # fmt: skip
-        with LoadRun(plan, tmp_path / "r.load") as run:
-            while run.live().issued < 60 and not run.is_over():
-                run.wait_for_change(1.0)
-            run.stop(0.0)
-            summary = run.wait(40)
+    with silent() as server, LoadRun(of_sixty(server, 60.0), tmp_path / "r.load") as run:
+        while run.live().issued < 60 and not run.is_over():
+            run.wait_for_change(1.0)
+        run.stop(0.0)
+        summary = run.wait(40)
     assert summary.whole.errors == {"Stopped": 60}

@@ -21,7 +21,8 @@ from hikkoshi.survey.systemd import split_words
 
 SUPERVISORD = ("/etc/supervisor/*.conf", "/etc/supervisor/conf.d/*.conf", "/etc/supervisord.conf",
                "/etc/supervisord.d/*.ini", "/etc/supervisord.d/*.conf")  # fmt: skip
-PM2 = ("/home/*/.pm2/dump.pm2", "/root/.pm2/dump.pm2")
+# Beneath the home of each user and of root.
+PM2 = ("/home/*/.pm2/dump.pm2", "/*/.pm2/dump.pm2")
 _STARTER = re.compile(r"^(?:supervisord?|pm2-.+|pm2)\.service$")
 _PAIR = re.compile(r"(\w+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^,]*)")
 # pm2 writes down the whole environment of whoever started it.

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hikkoshi.base.errors import CannotRun
@@ -44,13 +44,6 @@ from hikkoshi.region.engine.tools import (
 )
 
 _GONE_DEADLINE_S = 10.0
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What the engine could not do as asked; the report names it."""
-
-    clipped: dict[tuple[str, int, int], Clipped] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +278,7 @@ class EmbeddedEngine:
         self._group = group
         self._images: dict[str, LocalImage] = {}
         self._sandboxes: set[EmbeddedSandbox] = set()
-        self._notes = _Notes()
+        self._clipped: dict[tuple[str, int, int], Clipped] = {}
         self._count = 0
         self.spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
@@ -310,7 +303,7 @@ class EmbeddedEngine:
     @property
     def clipped_limits(self) -> tuple[Clipped, ...]:
         """ulimits that could not be granted in full, each once."""
-        return tuple(self._notes.clipped.values())
+        return tuple(self._clipped.values())
 
     def stand_ins(self) -> list[str]:
         """Which program played which of the images that were pulled so far."""
@@ -340,7 +333,7 @@ class EmbeddedEngine:
 
     def note_clipped(self, clipped: list[Clipped]) -> None:
         for one in clipped:
-            self._notes.clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one
+            self._clipped[(one.name, one.wanted.soft, one.wanted.hard)] = one
 
     async def in_thread(self, work: Callable[[], None]) -> None:
         await self._ground.in_thread(work)
